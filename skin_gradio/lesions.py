@@ -1,0 +1,58 @@
+"""The diagnoses: code, full name, malignant or not, a plain note. The one place for their order.
+
+Codes and their grouping are those of HAM10000 (Tschandl, Rosendahl & Kittler, Sci. Data 5, 180161, 2018).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """One diagnostic category: its dataset code, full name, malignancy and a note for a lay reader."""
+
+    code: str
+    name: str
+    malignant: bool
+    note: str
+
+
+DIAGNOSES = (
+    Diagnosis(
+        "akiec",
+        "Actinic keratosis / Bowen's disease",
+        True,
+        "Sun damage of the upper skin layer, or an early carcinoma confined to it; it can become invasive.",
+    ),
+    Diagnosis(
+        "bcc",
+        "Basal cell carcinoma",
+        True,
+        "The most common skin cancer; it grows locally and rarely spreads.",
+    ),
+    Diagnosis(
+        "bkl",
+        "Benign keratosis",
+        False,
+        "Seborrhoeic keratosis, solar lentigo or lichen-planus-like keratosis.",
+    ),
+    Diagnosis("df", "Dermatofibroma", False, "A firm benign nodule of the deeper skin."),
+    Diagnosis("mel", "Melanoma", True, "A cancer of the pigment cells; it can spread early."),
+    Diagnosis("nv", "Melanocytic nevus", False, "A mole: a benign growth of pigment cells."),
+    Diagnosis(
+        "vasc",
+        "Vascular lesion",
+        False,
+        "Angioma, angiokeratoma, pyogenic granuloma or a bleeding in the skin.",
+    ),
+)
+CODES = tuple(diagnosis.code for diagnosis in DIAGNOSES)
+BY_CODE = {diagnosis.code: diagnosis for diagnosis in DIAGNOSES}
+
+
+def malignant_mask(codes: Sequence[str]) -> list[bool]:
+    """Return for each code whether its diagnosis is malignant (akiec, bcc and mel are).
+
+    Raises KeyError for an unknown code.
+    """
+    return [BY_CODE[code].malignant for code in codes]
