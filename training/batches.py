@@ -94,7 +94,7 @@ class Augmenter:
             picture = _draw_rim(picture, rng)
         picture = self._resharpen(picture, rng)
         if rng.random() < options.noise:
-            noise = rng.normal(0, rng.uniform(1, 10), picture.shape[:2] + (1 if rng.random() < 0.5 else 3,))
+            noise = rng.normal(0, rng.uniform(1, 10), (*picture.shape[:2], 1 if rng.random() < 0.5 else 3))
             picture = np.clip(picture + noise, 0, 255).astype(np.uint8)
         if rng.random() < options.jpeg:
             quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 96))]

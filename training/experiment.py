@@ -65,7 +65,7 @@ class Experiment:
     input_size: int
     """Side of the exported model's input, pixels."""
     start: str = "imagenet"
-    """`imagenet`: from STARTING_WEIGHTS_DIR if it holds the network, else Keras' download; `random`; or a weights file."""
+    """`imagenet` (the file in STARTING_WEIGHTS_DIR, else Keras' download), `random`, or a weights file's path."""
     epoch_pictures: int = 7000
     """Training pictures drawn per epoch."""
     batch_size: int = 32

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from skin_gradio import lesions
+from skin_gradio.images import UnusableImage, read_picture
 
 SPLIT_FILE = Path(__file__).parent / "splits" / "ham10000.csv"
 SPLIT_SEED = 20180814  # the day the data descriptor appeared
@@ -170,6 +171,20 @@ def fingerprint(index: pd.DataFrame) -> str:
     return hashlib.sha256(columns.to_csv(index=False).encode()).hexdigest()[:16]
 
 
+def write_split(table: pd.DataFrame, path: Path) -> None:
+    """Write a split's CSV."""
+    table.to_csv(path, index=False, lineterminator="\n")
+
+
+def check_pictures(index: pd.DataFrame) -> None:
+    """Decode every picture. Raises DatasetError that names the first one which cannot be read."""
+    for path in index["path"]:
+        try:
+            read_picture(path)
+        except UnusableImage as error:
+            raise DatasetError(f"{path}: {error}") from error
+
+
 @dataclass(frozen=True)
 class CheckCommand:
     """Check a copy of HAM10000, decode every picture and write the lesion-grouped split."""
@@ -186,17 +201,11 @@ def main() -> None:
     """Run the command line."""
     import tyro
 
-    from skin_gradio.images import UnusableImage, read_picture
-
     command = tyro.cli(CheckCommand)
     index = read_index(folder(command.data))
-    for path in index["path"]:
-        try:
-            read_picture(path)
-        except UnusableImage as error:
-            raise DatasetError(f"{path}: {error}") from error
+    check_pictures(index)
     table = split(index, command.seed)
-    table.to_csv(command.output, index=False, lineterminator="\n")
+    write_split(table, command.output)
     print(pd.crosstab(index["dx"], table["split"])[list(SPLIT_NAMES)])
     print(f"{len(index)} images of {index['group'].nunique()} lesions; split written to {command.output}")
 

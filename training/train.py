@@ -13,7 +13,9 @@ import json
 import os
 import pkgutil
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -115,47 +117,54 @@ def fit(
         # Also between stages: fit() ends by overwriting the weights with their average, a resumed run must not differ.
         if progress.state_file:
             model.load_weights(folder / progress.state_file)
-        source = _training_batches(experiment, pictures["train"], labels["train"], len(codes), stage.size)
+        epochs = range(max(first, progress.epoch), end)
+        source = _training_batches(experiment, pictures["train"], labels["train"], len(codes), stage.size, epochs)
         validation = batches.resize_all(pictures["validation"], stage.size)
-        callback = _epoch_end(experiment, progress, folder, stage.size, validation, labels["validation"], source)
+        callback = _epoch_end(experiment, progress, folder, stage.size, validation, labels["validation"])
         model.fit(
-            source, initial_epoch=max(first, progress.epoch), epochs=end, callbacks=[callback], verbose=0, shuffle=False
+            source,
+            initial_epoch=epochs.start,
+            epochs=end,
+            steps_per_epoch=experiment.steps_per_epoch,
+            callbacks=[callback],
+            shuffle=False,
+            verbose=0,
         )
     return progress
 
 
 def _training_batches(
-    experiment: Experiment, pictures: np.ndarray, labels: np.ndarray, classes: int, size: int
-) -> Any:
-    import keras
+    experiment: Experiment, pictures: np.ndarray, labels: np.ndarray, classes: int, size: int, epochs: range
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield these epochs' batches in order, made ahead on two threads.
 
+    Epoch and step alone decide what a batch holds, so a resumed run sees what an unbroken one would have seen.
+    """
     from training import batches
 
-    class TrainingBatches(keras.utils.PyDataset):
-        """Augmented batches; the epoch and the position alone decide what a batch holds."""
+    augment = batches.Augmenter(experiment.augmentation)
 
-        def __init__(self) -> None:
-            super().__init__(workers=2, max_queue_size=8)
-            self.epoch = 0
-            self.augment = batches.Augmenter(experiment.augmentation)
-            self.start_epoch(0)
+    def make(epoch: int, step: int, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng([experiment.seed, epoch, step])
+        varied = np.stack([augment(pictures[position], size, rng) for position in chosen])
+        return varied, np.eye(classes, dtype=np.float32)[labels[chosen]]
 
-        def start_epoch(self, epoch: int) -> None:
-            self.epoch = epoch
+    def plan() -> Iterator[tuple[int, int, np.ndarray]]:
+        for epoch in epochs:
             rng = np.random.default_rng([experiment.seed, epoch])
             count = experiment.steps_per_epoch * experiment.batch_size
-            self.order = batches.draw(labels, classes, experiment.sampling_power, count, rng)
+            order = batches.draw(labels, classes, experiment.sampling_power, count, rng)
+            for step, chosen in enumerate(np.split(order, experiment.steps_per_epoch)):
+                yield epoch, step, chosen
 
-        def __len__(self) -> int:
-            return experiment.steps_per_epoch
-
-        def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-            rng = np.random.default_rng([experiment.seed, self.epoch, step])
-            chosen = self.order[step * experiment.batch_size : (step + 1) * experiment.batch_size]
-            varied = np.stack([self.augment(pictures[position], size, rng) for position in chosen])
-            return varied, np.eye(classes, dtype=np.float32)[labels[chosen]]
-
-    return TrainingBatches()
+    with ThreadPoolExecutor(2) as pool:
+        ahead: deque[Future[tuple[np.ndarray, np.ndarray]]] = deque()
+        for arguments in plan():
+            ahead.append(pool.submit(make, *arguments))
+            if len(ahead) > 8:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
 def _epoch_end(
@@ -165,7 +174,6 @@ def _epoch_end(
     size: int,
     validation: np.ndarray,
     labels: np.ndarray,
-    source: Any,
 ) -> Any:
     import keras
 
@@ -176,7 +184,10 @@ def _epoch_end(
 
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
             self.started = time.perf_counter()
-            source.start_epoch(epoch)
+            # Weights files leave out the state of dropout's generators; set here, a resumed run has the same.
+            for variable in self.model.non_trainable_variables:
+                if variable.path.endswith("seed_generator_state"):
+                    variable.assign(np.array([experiment.seed, epoch], "uint32"))
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             model = self.model
@@ -184,6 +195,9 @@ def _epoch_end(
             _write(folder / state_file, model.save_weights)
             raw = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
             model.optimizer.finalize_variable_values(model.trainable_variables)
+            for variable in model.trainable_variables:
+                # JAX shares one buffer between the variable and its average now, and predict() would give it away.
+                variable.assign(np.array(keras.ops.convert_to_numpy(variable)))
             logits = model.predict(validation, batch_size=64, verbose=0)
             probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
             probabilities /= probabilities.sum(axis=1, keepdims=True)
@@ -244,7 +258,6 @@ def _optimizer(experiment: Experiment) -> Any:
         use_ema=True,
         ema_momentum=experiment.weight_average,
         ema_overwrite_frequency=None,
-        clipnorm=None,
     )
 
 
@@ -291,6 +304,58 @@ def write_progress(folder: Path, progress: Progress) -> None:
             file.unlink()
 
 
+def export_best(
+    experiment: Experiment,
+    index: pd.DataFrame,
+    pictures: np.ndarray,
+    labels: np.ndarray,
+    progress: Progress,
+    run_folder: Path,
+    folder: Path,
+) -> None:
+    """Calibrate a run's best epoch on the validation split and write its model folder.
+
+    Args:
+        experiment: what was trained.
+        index: the data set's index with its split.
+        pictures: uint8 (n, side, side, 3), in the index' order.
+        labels: int (n,), likewise.
+        progress: the run's.
+        run_folder: where the run keeps its weights.
+        folder: the model folder to write.
+    """
+    from training import batches, export, networks
+
+    model = networks.build(
+        experiment.network, len(lesions.CODES), experiment.hidden_units, experiment.dropout, start="random"
+    )
+    # The file holds the optimizer's state as well, which a model without one passes over.
+    model.load_weights(run_folder / progress.best_file)
+    validation = np.flatnonzero(index["split"] == "validation")
+    shown = batches.resize_all(pictures[validation], experiment.input_size)
+    counts = np.bincount(labels[index["split"] == "train"], minlength=len(lesions.CODES))
+    record = {
+        "data_fingerprint": ham10000.fingerprint(index),
+        "collections": ["HAM10000"],
+        "epochs_run": progress.epoch,
+        "best_epoch": progress.best_epoch + 1,
+        "validation_balanced_accuracy": progress.best_score,
+        "seconds": sum(row["seconds"] for row in progress.history),
+        "hardware": f"{os.cpu_count()} CPU cores" if not _gpus() else ", ".join(_gpus()),
+        "history": progress.history,
+    }
+    logits = model.predict(shown, batch_size=64, verbose=0)
+    export.export_folder(
+        model, experiment, lesions.CODES, counts / counts.sum(), logits, labels[validation], record, folder
+    )
+
+
+def _gpus() -> list[str]:
+    import keras
+
+    return [str(device) for device in keras.distribution.list_devices("gpu")]
+
+
 def load_data(run: Run) -> tuple[pd.DataFrame, np.ndarray]:
     """Return HAM10000's index with its split, and its pictures, uint8 (n, 256, 256, 3), in the same order."""
     from training import batches
@@ -321,6 +386,8 @@ def main() -> None:
         ham10000.fingerprint(index),
     )
     print(f"best epoch {progress.best_epoch + 1}: validation BACC {progress.best_score:.3f}")
+    export_best(experiment, index, pictures, labels, progress, folder, run.weights / experiment.name)
+    print(f"model folder written: {run.weights / experiment.name}; measure it with python -m training.evaluate")
 
 
 if __name__ == "__main__":

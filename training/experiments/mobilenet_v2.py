@@ -1,6 +1,6 @@
 """The default model: MobileNetV2, small enough for two CPU cores.
 
-    python -m training.train mobilenet_v2
+python -m training.train mobilenet_v2
 """
 
 from training.experiment import Experiment, Stage

@@ -1,0 +1,110 @@
+"""Runs a model's graph: ONNX Runtime on a CPU, or Keras on JAX or TensorFlow."""
+
+import importlib.util
+import os
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from skin_gradio.models import ModelError, ModelFolder
+
+EngineName = Literal["auto", "onnx", "keras"]
+OUTPUTS = ("probabilities", "heatmaps", "embedding")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What one forward pass returns.
+
+    `probabilities` float32 (n, classes), calibrated for the training collection's mix; `heatmaps` float32
+    (n, h, w, classes), class activation maps; `embedding` float32 (n, d), the pooled features.
+    """
+
+    probabilities: np.ndarray
+    heatmaps: np.ndarray
+    embedding: np.ndarray
+
+
+class Engine(Protocol):
+    """Anything that runs a model's graph; calls from several threads are allowed."""
+
+    name: str
+
+    def run(self, pictures: np.ndarray) -> Outputs:
+        """Return the graph's outputs for uint8 (n, size, size, 3) RGB."""
+
+
+def open_engine(model: ModelFolder, name: EngineName = "auto", threads: int | None = None) -> Engine:
+    """Return an engine for a model.
+
+    Args:
+        model: a verified model folder.
+        name: `onnx`, `keras` (its backend from KERAS_BACKEND, else the one that is installed), or `auto`: Keras where
+            a GPU and JAX are present, else ONNX Runtime.
+        threads: CPU threads of ONNX Runtime; all cores when None.
+
+    Raises ModelError when the graph cannot be opened or does not have the contract's inputs and outputs.
+    """
+    if name == "keras" or (name == "auto" and _has_gpu()):
+        return KerasEngine(model)
+    return OnnxEngine(model, threads)
+
+
+def _has_gpu() -> bool:
+    """Say whether an NVIDIA GPU and JAX are here, without importing JAX where there is none."""
+    return os.path.exists("/dev/nvidia0") and importlib.util.find_spec("jax_cuda12_plugin") is not None
+
+
+class OnnxEngine:
+    """ONNX Runtime on the CPU."""
+
+    name = "onnx"
+
+    def __init__(self, model: ModelFolder, threads: int | None = None):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        if threads:
+            options.intra_op_num_threads = threads
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(model.file("model.onnx")), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's exceptions share no public base class
+            raise ModelError(f"{model.path}: model.onnx cannot be opened: {error}") from None
+        inputs, outputs = self._session.get_inputs(), {o.name: o.shape for o in self._session.get_outputs()}
+        if len(inputs) != 1 or inputs[0].type != "tensor(uint8)" or not set(OUTPUTS) <= set(outputs):
+            raise ModelError(f"{model.path}: model.onnx must take one uint8 input and return {', '.join(OUTPUTS)}.")
+        self._input = inputs[0].name
+
+    def run(self, pictures: np.ndarray) -> Outputs:
+        """Return the graph's outputs for uint8 (n, size, size, 3) RGB."""
+        return Outputs(*self._session.run(OUTPUTS, {self._input: pictures}))
+
+
+class KerasEngine:
+    """Keras on the backend that KERAS_BACKEND names, else on JAX or TensorFlow, whichever is installed."""
+
+    def __init__(self, model: ModelFolder):
+        if "KERAS_BACKEND" not in os.environ and importlib.util.find_spec("tensorflow") is None:
+            os.environ["KERAS_BACKEND"] = "jax"
+        try:
+            import keras
+        except ImportError as error:
+            raise ModelError(f"The keras engine needs keras and jax or tensorflow: {error}") from None
+        self.name = f"keras-{keras.backend.backend()}"
+        try:
+            self._model = keras.saving.load_model(model.file("model.keras"), compile=False, safe_mode=True)
+        except Exception as error:  # whatever a foreign file makes Keras raise
+            raise ModelError(f"{model.path}: model.keras cannot be opened: {error}") from None
+        if set(self._model.output_names if isinstance(self._model.output, dict) else ()) != set(OUTPUTS) and (
+            not isinstance(self._model.output, dict) or set(self._model.output) != set(OUTPUTS)
+        ):
+            raise ModelError(f"{model.path}: model.keras must return {', '.join(OUTPUTS)}.")
+
+    def run(self, pictures: np.ndarray) -> Outputs:
+        """Return the graph's outputs for uint8 (n, size, size, 3) RGB."""
+        outputs = self._model.predict_on_batch(pictures)
+        return Outputs(*(np.asarray(outputs[name]) for name in OUTPUTS))

@@ -1,0 +1,159 @@
+"""A model folder on disk or on the Hub: find, verify, read."""
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from skin_gradio import lesions
+
+FORMAT_VERSION = 1
+FILES = ("model.keras", "model.onnx", "model.json", "README.md")
+BUNDLED = Path(__file__).resolve().parent.parent / "weights"
+DEFAULT_MODEL = "mobilenet_v2"
+MAX_CARD_BYTES = 4_000_000
+MAX_INPUT_SIZE = 1024
+
+
+class ModelError(ValueError):
+    """A model that cannot be used; the message names it, says why, and is safe to show to a user."""
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A threshold on the malignancy score, with what it gave on validation pictures (0 to 1 each)."""
+
+    name: str
+    threshold: float
+    sensitivity: float
+    specificity: float
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A verified model folder. `card` is model.json as a whole; the other fields are what classification needs."""
+
+    path: Path
+    name: str
+    revision: str
+    codes: tuple[str, ...]
+    prior: tuple[float, ...]
+    input_size: int
+    operating_points: tuple[OperatingPoint, ...]
+    card: dict[str, Any]
+
+    def file(self, name: str) -> Path:
+        """Return the path of one of the folder's files."""
+        return self.path / name
+
+
+def find_model(name: str = DEFAULT_MODEL) -> ModelFolder:
+    """Return the model that a name means.
+
+    Args:
+        name: a folder, the name of a bundled model, or a Hugging Face Hub id with an optional revision
+            (`user/repository` or `user/repository@revision`).
+
+    Raises ModelError when there is none, when it cannot be fetched, or when its files are not what its model.json says.
+    """
+    for folder in (Path(name), BUNDLED / name):
+        if folder.is_dir():
+            return read_folder(folder)
+    if re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", name) and not name.startswith((".", "/")):
+        repository, _, revision = name.partition("@")
+        return read_folder(_download(repository, revision or None), f"{repository}@")
+    raise ModelError(
+        f"There is no model {name!r}: it is no folder, no bundled model ({', '.join(bundled_models()) or 'none here'})"
+        " and no Hub id of the form user/repository[@revision]."
+    )
+
+
+def bundled_models() -> list[str]:
+    """Return the names of the models that come with the project."""
+    return sorted(card.parent.name for card in BUNDLED.glob("*/model.json"))
+
+
+def _download(repository: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+
+    try:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=list(FILES)))
+    except RepositoryNotFoundError:
+        raise ModelError(f"The Hub has no repository {repository}, or it is private and no token is set.") from None
+    except RevisionNotFoundError:
+        raise ModelError(f"The Hub's repository {repository} has no revision {revision}.") from None
+    except (HfHubHTTPError, OSError) as error:
+        raise ModelError(f"{repository} could not be fetched from the Hub: {error}") from None
+
+
+def read_folder(folder: Path, origin: str = "") -> ModelFolder:
+    """Return a folder's model after checking that its files are whole and its model.json makes sense.
+
+    Raises ModelError for a missing file, a wrong checksum, an unknown format version, unknown classes or figures out of
+    range.
+    """
+    card = _read_card(folder)
+    if (version := card.get("format_version")) != FORMAT_VERSION:
+        raise ModelError(f"{folder}: model.json has format version {version!r}; this program reads {FORMAT_VERSION}.")
+    checksums = card.get("sha256")
+    if not isinstance(checksums, dict) or not {"model.keras", "model.onnx"} <= set(checksums):
+        raise ModelError(f"{folder}: model.json lacks the checksums of model.keras and model.onnx.")
+    for file_name, expected in checksums.items():
+        if file_name not in FILES:
+            raise ModelError(f"{folder}: model.json lists a file that is no part of a model folder: {file_name!r}.")
+        if not (folder / file_name).is_file():
+            raise ModelError(f"{folder}: {file_name} is missing.")
+        if sha256(folder / file_name) != expected:
+            raise ModelError(f"{folder}: {file_name} is damaged or was changed: its checksum is not model.json's.")
+    try:
+        return _parse(folder, card, origin)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{folder}: model.json is not usable: {error}.") from None
+
+
+def _read_card(folder: Path) -> dict[str, Any]:
+    path = folder / "model.json"
+    try:
+        if path.stat().st_size > MAX_CARD_BYTES:
+            raise ModelError(f"{folder}: model.json is larger than {MAX_CARD_BYTES} bytes.")
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{folder}: model.json is missing; this is no model folder.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(f"{folder}: model.json cannot be read: {error}") from None
+    if not isinstance(card, dict):
+        raise ModelError(f"{folder}: model.json holds no table.")
+    return card
+
+
+def _parse(folder: Path, card: dict[str, Any], origin: str) -> ModelFolder:
+    codes = tuple(card["classes"])
+    if not codes or len(set(codes)) != len(codes) or any(code not in lesions.BY_CODE for code in codes):
+        raise ValueError(f"its classes are {list(codes)}, this program knows {list(lesions.CODES)}")
+    prior = tuple(float(value) for value in card["prior"])
+    if len(prior) != len(codes) or not all(0 < value <= 1 for value in prior) or abs(sum(prior) - 1) > 1e-3:
+        raise ValueError(f"its prior must be {len(codes)} positive numbers with the sum 1, and is {list(prior)}")
+    size = card["input_size"]
+    if not isinstance(size, int) or not 16 <= size <= MAX_INPUT_SIZE:
+        raise ValueError(f"its input size must be a whole number from 16 to {MAX_INPUT_SIZE}, and is {size!r}")
+    points = tuple(
+        OperatingPoint(str(p["name"]), float(p["threshold"]), float(p["sensitivity"]), float(p["specificity"]))
+        for p in card["operating_points"]
+    )
+    if not points or any(not 0 <= value <= 1 for p in points for value in (p.threshold, p.sensitivity, p.specificity)):
+        raise ValueError("it needs operating points with figures from 0 to 1")
+    # A Hub snapshot's folder is named by its commit; elsewhere the checksums say which version this is.
+    revision = folder.name if origin else str(card["sha256"]["model.onnx"])[:12]
+    return ModelFolder(folder, str(card["name"]), origin + revision, codes, prior, size, points, card)
+
+
+def sha256(path: Path) -> str:
+    """Return a file's SHA-256 in hexadecimal."""
+    with open(os.fspath(path), "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

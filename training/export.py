@@ -1,0 +1,220 @@
+"""A trained network and its validation logits -> the model folder that the app reads."""
+
+import datetime
+import json
+import platform
+import shutil
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skin_gradio import lesions
+from skin_gradio.engines import OUTPUTS
+from skin_gradio.models import FORMAT_VERSION, sha256
+from training import calibrate, card
+from training.experiment import Experiment
+
+LIBRARIES = ("keras", "tensorflow-cpu", "tensorflow", "jax", "numpy", "onnx", "onnxruntime", "opencv-python-headless")
+
+
+def inference_model(trained: Any, prior: np.ndarray, temperature: float, input_size: int) -> Any:
+    """Return the shipped graph: uint8 (n, size, size, 3) -> `probabilities`, `heatmaps` and `embedding`.
+
+    Prior, temperature and batch normalisation are folded into the head. The maps are those of class activation mapping
+    (Zhou et al., arXiv:1512.04150); with a hidden layer they equal Grad-CAM's before its ReLU, whose weights are a
+    closed form there: the derivative of the class' logit with respect to the pooled features.
+
+    Args:
+        trained: a model of `training.networks.build`.
+        prior: float (classes,), the mix of classes that the probabilities are for.
+        temperature: divides the logits, before the log of the prior is added.
+        input_size: side of the pictures.
+    """
+    import keras
+
+    normalise = trained.get_layer("normalise")
+    gamma, beta, mean, variance = (np.asarray(keras.ops.convert_to_numpy(w), np.float64) for w in normalise.weights)
+    scale = gamma / np.sqrt(variance + normalise.epsilon)
+    shift = beta - mean * scale
+    hidden = next((layer for layer in trained.layers if layer.name == "hidden"), None)
+    last_kernel, last_bias = (_numpy(w) for w in trained.get_layer("logits").weights)
+    last_kernel = last_kernel / temperature
+    last_bias = last_bias / temperature + np.log(prior)
+    first_kernel, first_bias = (_numpy(w) for w in (hidden or trained.get_layer("logits")).weights)
+    if hidden is None:
+        first_kernel, first_bias = last_kernel, last_bias
+    first_bias = first_bias + shift @ first_kernel
+    first_kernel = scale[:, None] * first_kernel
+    classes = len(prior)
+
+    # Layers
+    backbone, rescale = trained.get_layer("backbone"), trained.get_layer("rescale")
+    probabilities = keras.layers.Dense(classes, activation="softmax", name="probabilities")
+
+    # Functional model
+    pictures = keras.Input((input_size, input_size, 3), dtype="uint8", name="pictures")
+    features = backbone(rescale(pictures))
+    embedding = keras.layers.GlobalAveragePooling2D(name="embedding")(features)
+    if hidden is None:
+        maps = keras.layers.Dense(classes, use_bias=False, name="heatmaps")
+        outputs = {"probabilities": probabilities(embedding), "heatmaps": maps(features), "embedding": embedding}
+        _set(probabilities, first_kernel, first_bias)
+        _set(maps, first_kernel)
+    else:
+        layer = keras.layers.Dense(hidden.units, activation="relu", name="hidden")
+        active = layer(embedding)
+        mask = keras.ops.cast(active > 0, "float32")
+        per_class = keras.layers.EinsumDense("bh,hc->bch", (classes, hidden.units), name="class_weights")
+        back = keras.layers.Dense(first_kernel.shape[0], use_bias=False, name="feature_weights")
+        maps = keras.ops.einsum("bcd,bijd->bijc", back(per_class(mask)), features)
+        outputs = {
+            "probabilities": probabilities(active),
+            "heatmaps": keras.layers.Identity(name="heatmaps")(maps),
+            "embedding": embedding,
+        }
+        _set(layer, first_kernel, first_bias)
+        _set(probabilities, last_kernel, last_bias)
+        _set(per_class, last_kernel)
+        _set(back, first_kernel.T)
+    return keras.Model(pictures, outputs, name=trained.name)
+
+
+def _numpy(variable: Any) -> np.ndarray:
+    import keras
+
+    return np.asarray(keras.ops.convert_to_numpy(variable), np.float64)
+
+
+def _set(layer: Any, *values: np.ndarray) -> None:
+    """Give a layer copies: two variables on one buffer break JAX's donation."""
+    layer.set_weights([np.array(value, np.float32) for value in values])
+
+
+def write_onnx(model: Any, path: Path) -> None:
+    """Export the graph, check its answers and give its input and outputs the contract's names.
+
+    Each backend names and orders the outputs in its own way, so an output is known by what it returns.
+
+    Raises RuntimeError when an exported output agrees with none of the model's.
+    """
+    import keras
+    import onnx
+    import onnxruntime
+
+    size = int(model.inputs[0].shape[1])
+    probe = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), np.uint8)
+    # Called directly: export refuses a model that only predict() has run.
+    expected = {name: keras.ops.convert_to_numpy(value) for name, value in model(probe).items()}
+    model.export(path, format="onnx", verbose=False)
+    proto = onnx.load(path)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    pictures = session.get_inputs()[0].name
+    names = {pictures: "pictures"}
+    for output, answer in zip(session.get_outputs(), session.run(None, {pictures: probe}), strict=True):
+        matches = [name for name, value in expected.items() if _agree(value, answer)]
+        if len(matches) != 1:
+            raise RuntimeError(f"The exported graph's output {output.name} agrees with none of {', '.join(OUTPUTS)}.")
+        names[output.name] = matches[0]
+    _rename(proto.graph, names)
+    proto.doc_string = ""
+    onnx.checker.check_model(proto)
+    onnx.save(proto, path)
+
+
+def _agree(first: np.ndarray, second: np.ndarray) -> bool:
+    return first.shape == second.shape and np.allclose(first, second, rtol=1e-3, atol=1e-4)
+
+
+def _rename(graph: Any, names: dict[str, str]) -> None:
+    for value in [*graph.input, *graph.output]:
+        value.name = names.get(value.name, value.name)
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+
+
+def export_folder(
+    trained: Any,
+    experiment: Experiment,
+    codes: Sequence[str],
+    prior: np.ndarray,
+    validation_logits: np.ndarray,
+    validation_labels: np.ndarray,
+    record: dict[str, Any],
+    folder: Path,
+) -> None:
+    """Calibrate on validation pictures and write a model folder; an older one of the name is replaced at the end.
+
+    Args:
+        trained: a model of `training.networks.build` with the weights to ship.
+        experiment: what trained it.
+        codes: class order.
+        prior: float (classes,), the training collection's mix.
+        validation_logits: float (n, classes), the trained model's answers at the experiment's input size.
+        validation_labels: int (n,).
+        record: what else the training record should hold: data fingerprint, duration, best epoch, history.
+        folder: the model folder.
+    """
+    import keras
+
+    temperature = calibrate.fit_temperature(validation_logits, validation_labels, prior)
+    probabilities = calibrate.probabilities_at(validation_logits, prior, temperature)
+    malignant = np.array(lesions.malignant_mask(codes))
+    score = probabilities[:, malignant].sum(axis=1)
+
+    partial = folder.with_name(f"partial-{folder.name}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    model = inference_model(trained, prior, temperature, experiment.input_size)
+    model.save(partial / "model.keras")
+    write_onnx(model, partial / "model.onnx")
+    document = {
+        "format_version": FORMAT_VERSION,
+        "name": experiment.name,
+        "task": "diagnosis of pigmented skin lesions in dermatoscopic pictures",
+        "classes": list(codes),
+        "prior": [float(value) for value in prior],
+        "input_size": experiment.input_size,
+        "temperature": temperature,
+        "operating_points": calibrate.operating_points(malignant[validation_labels], score),
+        "prediction_sets": calibrate.prediction_sets(validation_labels, probabilities),
+        "parameters": int(trained.count_params()),
+        "training": {
+            "experiment": experiment.as_dict(),
+            "backend": keras.backend.backend(),
+            "versions": _versions(),
+            "machine": f"{platform.machine()}, {platform.system()}",
+            "exported": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
+            **record,
+        },
+        "sha256": {name: sha256(partial / name) for name in ("model.keras", "model.onnx")},
+    }
+    write_document(partial, document)
+    if folder.exists():
+        old = folder.with_name(f"old-{folder.name}")
+        folder.rename(old)
+        partial.rename(folder)
+        shutil.rmtree(old)
+    else:
+        partial.rename(folder)
+
+
+def write_document(folder: Path, document: dict[str, Any]) -> None:
+    """Write `model.json` and the card that is generated from it."""
+    (folder / "README.md").write_text(card.model_card(document), encoding="utf-8")
+    partial = folder / "partial-model.json"
+    partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    partial.replace(folder / "model.json")
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for library in LIBRARIES:
+        try:
+            found[library] = version(library)
+        except ImportError:
+            continue
+    return found
