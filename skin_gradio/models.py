@@ -60,7 +60,7 @@ def find_model(name: str = DEFAULT_MODEL) -> ModelFolder:
     Raises ModelError when there is none, when it cannot be fetched, or when its files are not what its model.json says.
     """
     for folder in (Path(name), BUNDLED / name):
-        if folder.is_dir():
+        if name and folder.is_dir():
             return read_folder(folder)
     if re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", name) and not name.startswith((".", "/")):
         repository, _, revision = name.partition("@")
@@ -78,7 +78,12 @@ def bundled_models() -> list[str]:
 
 def _download(repository: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     try:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=list(FILES)))
@@ -86,7 +91,7 @@ def _download(repository: str, revision: str | None) -> Path:
         raise ModelError(f"The Hub has no repository {repository}, or it is private and no token is set.") from None
     except RevisionNotFoundError:
         raise ModelError(f"The Hub's repository {repository} has no revision {revision}.") from None
-    except (HfHubHTTPError, OSError) as error:
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise ModelError(f"{repository} could not be fetched from the Hub: {error}") from None
 
 

@@ -88,7 +88,9 @@ def test_bootstrap_intervals_hold_the_value_and_narrow_with_more_lesions():
 
     def width(n):
         hits = rng.random(n) < 0.8
-        low, high = metrics.lesion_bootstrap(lambda rows: {"accuracy": hits[rows].mean()}, np.arange(n), 300)["accuracy"]
+        low, high = metrics.lesion_bootstrap(lambda rows: {"accuracy": hits[rows].mean()}, np.arange(n), 300)[
+            "accuracy"
+        ]
         assert low <= hits.mean() <= high
         return high - low
 

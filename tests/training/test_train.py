@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.train import ResumeError, load_experiments, read_progress
 from tests.training import tiny
+from training.train import ResumeError, load_experiments, read_progress
 
 pytestmark = pytest.mark.training
 

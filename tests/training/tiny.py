@@ -77,7 +77,9 @@ def build(hidden_units=0):
     rng = np.random.default_rng(5)
     for layer in model.layers:
         if layer.name in ("normalise", "hidden", "logits"):
-            layer.set_weights([rng.uniform(0.3, 1.0, w.shape) - 0.5 * (layer.name != "normalise") for w in layer.weights])
+            layer.set_weights(
+                [rng.uniform(0.3, 1.0, w.shape) - 0.5 * (layer.name != "normalise") for w in layer.weights]
+            )
     return model
 
 

@@ -1,0 +1,163 @@
+"""The model that ships: whole, small, measured, and the same on every engine."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skin_gradio.classifier import Classifier
+from skin_gradio.engines import OUTPUTS, open_engine
+from skin_gradio.images import read_picture
+from skin_gradio.models import BUNDLED, FILES, ModelError, find_model
+
+ROOT = Path(__file__).parent.parent
+SCRIPT = """
+import sys, numpy as np
+from skin_gradio.engines import OUTPUTS, open_engine
+from skin_gradio.models import find_model
+engine = open_engine(find_model(), "keras")
+outputs = engine.run(np.load(sys.argv[1]))
+np.savez(sys.argv[2], engine=engine.name, **{name: getattr(outputs, name) for name in OUTPUTS})
+"""
+
+
+@pytest.fixture(scope="module")
+def model():
+    return find_model()
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """Smooth random pictures: like skin in that neighbouring pixels are alike."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    small = rng.integers(40, 230, (6, 5, 5, 3), np.uint8)
+    return np.stack([np.asarray(Image.fromarray(p).resize((224, 224), Image.Resampling.BICUBIC)) for p in small])
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("backend", ["jax", "tensorflow"])
+def test_keras_answers_as_onnx_runtime_does(model, pictures, backend, tmp_path):
+    np.save(tmp_path / "pictures.npy", pictures)
+    subprocess.run(
+        [sys.executable, "-c", SCRIPT, tmp_path / "pictures.npy", tmp_path / "answers.npz"],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        cwd=ROOT,
+        check=True,
+    )
+    answers, onnx = np.load(tmp_path / "answers.npz"), open_engine(model, "onnx").run(pictures)
+    assert answers["engine"] == f"keras-{backend}"
+    np.testing.assert_allclose(answers["probabilities"], onnx.probabilities, atol=1e-4)
+    for name in OUTPUTS[1:]:
+        np.testing.assert_allclose(answers[name], getattr(onnx, name), atol=1e-3)
+
+
+def test_one_picture_is_answered_as_it_is_among_others(model, pictures):
+    classifier = Classifier(model, open_engine(model, "onnx"))
+    together = classifier.classify(pictures)
+    for picture, finding in zip(pictures, together, strict=True):
+        alone = classifier.classify(picture[None])[0]
+        np.testing.assert_allclose(alone.probabilities, finding.probabilities, atol=1e-5)
+
+
+def test_a_finding_follows_the_prior_and_its_score_does_not(model, pictures):
+    classifier = Classifier(model, open_engine(model, "onnx"))
+    given, equal = classifier.classify(pictures), classifier.classify(pictures, prior="equal")
+    for a, b in zip(given, equal, strict=True):
+        expected = a.probabilities / np.array(model.prior)
+        np.testing.assert_allclose(b.probabilities, expected / expected.sum(), atol=1e-6)
+        assert a.malignancy_score == b.malignancy_score
+        assert a.probabilities.sum() == pytest.approx(1)
+        assert a.top == model.codes[a.probabilities.argmax()]
+        assert a.heatmap(a.top).shape == a.heatmaps.shape[:2]
+
+
+@pytest.mark.parametrize("shape", [(224, 224, 3), (1, 100, 100, 3), (1, 224, 224, 4)])
+def test_pictures_of_another_shape_are_refused(model, shape):
+    with pytest.raises(ValueError, match="pictures must be uint8"):
+        Classifier(model, open_engine(model, "onnx")).classify(np.zeros(shape, np.uint8))
+
+
+def test_every_shipped_file_is_under_ten_megabytes(model):
+    for name in FILES:
+        assert model.file(name).stat().st_size < 10_000_000
+
+
+def test_the_shipped_figures_reach_the_floor(model):
+    figures = model.card["metrics"]["figures"]
+    assert figures["equal_balanced_accuracy"]["value"] >= 0.70
+    assert figures["equal_macro_auroc"]["value"] >= 0.92
+    assert figures["expected_calibration_error"]["value"] <= 0.05
+    assert all(f["low"] <= f["value"] <= f["high"] for n, f in figures.items() if not n.startswith("expected"))
+
+
+def test_the_card_is_the_one_that_model_json_makes(model):
+    from training import card
+
+    assert model.file("README.md").read_text(encoding="utf-8") == card.model_card(model.card)
+
+
+def test_the_readme_shows_the_figures_of_the_shipped_model(model):
+    from training import card
+
+    assert card.figures_section(model.card) in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(not os.environ.get("HAM10000_DIR"), reason="HAM10000_DIR does not name a copy of HAM10000")
+def test_the_shipped_figures_are_those_of_the_test_split(model):
+    from training import evaluate, ham10000
+
+    index = ham10000.load(ham10000.folder())
+    test = index[index["split"] == "test"]
+    pictures = np.stack([read_picture(path).resized(model.input_size) for path in test["path"]])
+    probabilities = evaluate.predict(open_engine(model, "onnx"), pictures)
+    labels = test["dx"].map(model.codes.index).to_numpy()
+    measured = evaluate.measure(model, labels, probabilities, test["group"].to_numpy(), repeats=2)
+    for name, figure in measured["figures"].items():
+        assert figure["value"] == pytest.approx(model.card["metrics"]["figures"][name]["value"], abs=2e-3), name
+    assert model.card["metrics"]["counts"] == measured["counts"]
+
+
+@pytest.mark.skipif(
+    not os.environ.get("HAM10000_ORIGINALS_DIR"), reason="HAM10000_ORIGINALS_DIR does not name the 600 x 450 originals"
+)
+@pytest.mark.skipif(not os.environ.get("HAM10000_DIR"), reason="HAM10000_DIR does not name a copy of HAM10000")
+def test_originals_are_answered_nearly_as_their_small_copies(model):
+    classifier = Classifier(model, open_engine(model, "onnx"))
+    copies = {path.name: path for path in Path(os.environ["HAM10000_DIR"]).rglob("*.jpg")}
+    originals = sorted(Path(os.environ["HAM10000_ORIGINALS_DIR"]).glob("*.jpg"))
+    shown = [read_picture(path).resized(classifier.input_size) for path in originals]
+    small = [read_picture(copies[path.name]).resized(classifier.input_size) for path in originals]
+    gaps = [
+        np.abs(a.probabilities - b.probabilities).sum() / 2
+        for a, b in zip(classifier.classify(shown), classifier.classify(small), strict=True)
+    ]
+    assert np.median(gaps) < 0.1
+
+
+def test_a_broken_graph_is_a_clear_error(model, tmp_path):
+    from dataclasses import replace
+
+    (tmp_path / "model.onnx").write_bytes(b"no graph")
+    with pytest.raises(ModelError, match=r"model\.onnx cannot be opened"):
+        open_engine(replace(model, path=tmp_path), "onnx")
+
+
+def test_the_app_path_imports_neither_keras_nor_a_backend():
+    script = (
+        "import sys; import app; from skin_gradio.models import find_model;"
+        "from skin_gradio.engines import open_engine; open_engine(find_model());"
+        "heavy = {'keras', 'tensorflow', 'jax', 'sklearn', 'matplotlib', 'torch'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+
+
+def test_model_json_is_what_the_folder_was_measured_and_trained_with(model):
+    training = json.loads((BUNDLED / "mobilenet_v2" / "model.json").read_text())["training"]
+    assert {"experiment", "data_fingerprint", "versions", "backend", "seconds", "hardware"} <= set(training)
