@@ -5,28 +5,48 @@ Training pictures and uploads go through the same steps: EXIF orientation, RGB, 
 
 import contextlib
 import io
+import re
+import struct
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, JpegImagePlugin, UnidentifiedImageError
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 MIN_SIDE = 32
 MAX_FILE_BYTES = 100_000_000
-# What may be decoded at once: 60 megapixels are 180 MB as RGB. A baseline JPEG of more is decoded at a reduced scale.
+# What may be decoded at once: Pillow holds 60 megapixels of RGB in 240 MB, and cropping them takes as much again.
 MAX_DECODED_PIXELS = 60_000_000
+# A baseline JPEG of more is decoded at a reduced scale, line by line.
 MAX_PIXELS = 400_000_000
+# Pictures of more are decoded one at a time, so that memory does not grow with the number of threads.
+LARGE_PIXELS = 16_000_000
+# Every scan of a progressive JPEG costs a pass over the picture; a usual one has ten, a hostile one millions.
+MAX_SCANNED_PIXELS = 4_000_000_000
 # A JPEG is decoded at the smallest scale whose shorter side keeps this length: twice any model's input.
 DRAFT_SIDE = 896
 WORKING_SIDE = 1024
 
-# Pillow's own limit counts pixels before the reduced-scale decoding that makes large JPEG files harmless.
-Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
-
+_SCAN = re.compile(rb"\xff\xda\x00[\x08\x0a\x0c\x0e][\x01-\x04]")
+_BASELINE, _PROGRESSIVE = (0xC0, 0xC1), (0xC2,)
+_BITS_PER_SAMPLE = 258
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_one_large_at_a_time = threading.Lock()
+_MAGIC = (b"\x89PNG\r\n", b"GIF8", b"II*\x00", b"MM\x00*")
+# What else is dropped by mistake: how it begins, in lower case.
 _SIGNATURES = (
-    (b"%PDF", "a PDF document"),
-    (b"PK\x03\x04", "a zip archive"),
+    (b"%pdf", "a PDF document"),
+    (b"pk\x03\x04", "a zip archive"),
     (b"<?xml", "an XML or SVG file"),
     (b"<svg", "an SVG drawing"),
     (b"<!doctype html", "a web page"),
@@ -48,7 +68,11 @@ class UnusableImage(ValueError):
 
 @dataclass(frozen=True)
 class Picture:
-    """The central square of one upload: `pixels` uint8 (s, s, 3) RGB, at most 1024 px a side, and what it came from."""
+    """The central square of one upload: `pixels` uint8 (s, s, 3) RGB, at most 1024 px a side, and what it came from.
+
+    `width` and `height` are the upload's, upright. `frames` is 1, or 2 for an animation or a document of any length:
+    counting further would mean reading them all.
+    """
 
     pixels: np.ndarray
     width: int
@@ -73,72 +97,108 @@ def read_picture(source: str | Path | bytes) -> Picture:
     """
     data = _bytes_of(source)
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return _decode(image)
+        with _open(data) as image:
+            return _decode(image, data)
     except UnusableImage:
         raise
     except UnidentifiedImageError:
         raise _unidentified(data) from None
-    except Image.DecompressionBombError:
-        raise _too_many_pixels("more than can be counted safely") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise _too_many_pixels("far more than can be decoded") from None
     except MemoryError:
         raise _too_many_pixels("more than this machine has memory for") from None
     except Exception as error:  # decoders raise nearly anything on damaged input; all of it means the same to a user
-        if "truncated" in str(error).lower():
+        if "truncated" in str(error).lower() or _ends_early(data):
             raise UnusableImage("truncated", "The file ends before the picture does; it was cut off.") from None
-        raise UnusableImage("damaged", "The file is damaged and cannot be decoded.") from None
+        raise _damaged() from None
 
 
 def _bytes_of(source: str | Path | bytes) -> bytes:
     if isinstance(source, bytes):
         data = source
-        if len(data) > MAX_FILE_BYTES:
-            raise _file_too_large(len(data))
     else:
         try:
-            size = Path(source).stat().st_size
-            if size > MAX_FILE_BYTES:
-                raise _file_too_large(size)
-            data = Path(source).read_bytes()
+            path = Path(source)
+            # Reading a pipe or a device could go on for ever.
+            if path.exists() and not path.is_file():
+                kind = "a folder" if path.is_dir() else "no regular file"
+                raise UnusableImage("unreadable_file", f"This is {kind}, not a picture.")
+            with path.open("rb") as handle:
+                data = handle.read(MAX_FILE_BYTES + 1)
         except (OSError, ValueError) as error:
+            if isinstance(error, UnusableImage):
+                raise
             reason = getattr(error, "strerror", None) or str(error)
             raise UnusableImage("unreadable_file", f"The file cannot be read: {reason}.") from None
+    if len(data) > MAX_FILE_BYTES:
+        raise UnusableImage("file_too_large", f"The file has more than {MAX_FILE_BYTES / 1e6:.0f} MB.")
     if not data:
         raise UnusableImage("empty", "The file is empty (0 bytes).")
     return data
 
 
-def _decode(image: Image.Image) -> Picture:
+def _open(data: bytes) -> ImageFile.ImageFile:
+    """Read the header. A JPEG goes past Image.open, whose limit on pixels takes no account of the reduced scale."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return JpegImagePlugin.JpegImageFile(io.BytesIO(data))
+    return Image.open(io.BytesIO(data), formats=FORMATS)
+
+
+def _decode(image: ImageFile.ImageFile, data: bytes) -> Picture:
     width, height = image.size
     if min(width, height) < MIN_SIDE:
         raise UnusableImage(
             "too_small", f"The picture is {width} x {height} pixels; at least {MIN_SIDE} x {MIN_SIDE} are needed."
         )
-    if width * height > MAX_PIXELS:
+    held = _pixels_held(image, data) if isinstance(image, JpegImagePlugin.JpegImageFile) else width * height
+    if held > MAX_DECODED_PIXELS or width * height > MAX_PIXELS:
         raise _too_many_pixels(f"{width} x {height}")
-    file_format = "JPEG" if image.format == "MPO" else str(image.format)
-    frames = 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
-    # A progressive JPEG holds all its coefficients in memory whatever the scale it is decoded at.
-    if image.format in ("JPEG", "MPO") and not image.info.get("progressive"):
-        shrink = DRAFT_SIDE / min(width, height)
-        if shrink < 1:
-            image.draft(None, (round(width * shrink), round(height * shrink)))
-    if image.size[0] * image.size[1] > MAX_DECODED_PIXELS or (
-        image.info.get("progressive") and width * height > MAX_DECODED_PIXELS
-    ):
-        raise _too_many_pixels(f"{width} x {height}")
-    orientation = _orientation(image)
-    image.load()
-    square = _rgb(_central_square(image))
-    if square.width > WORKING_SIDE:
-        square = square.resize((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BICUBIC, reducing_gap=3.0)
-    return Picture(np.asarray(_oriented(square, orientation)), width, height, file_format, frames)
+    with _one_large_at_a_time if held > LARGE_PIXELS else contextlib.nullcontext():
+        image.load()
+        # Asked for after loading: Pillow turns a TIFF by itself then, and forgets its orientation.
+        orientation = _orientation(image)
+        bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE)
+        square = _shrunk(_rgb(_central_square(image, orientation), 12 if bits == (12,) else 16))
+    if orientation in _TURNS:
+        square = square.transpose(_TURNS[orientation])
+    if 5 <= orientation <= 8:
+        width, height = height, width
+    return Picture(np.asarray(square), width, height, str(image.format), 2 if _has_more_frames(image) else 1)
 
 
-def _central_square(image: Image.Image) -> Image.Image:
+def _pixels_held(image: JpegImagePlugin.JpegImageFile, data: bytes) -> int:
+    """Set the scale that a JPEG is decoded at; return how many pixels are in memory at once while it is."""
+    (width, height), layers = image.size, image.layers
+    header_end = image.fp.tell() if image.fp else 0
+    frame = struct.pack(">HBHHB", 8 + 3 * layers, 8, height, width, layers)
+    found = data.find(frame, 0, header_end)
+    kind = data[found - 1] if found > 0 else 0
+    shrink = DRAFT_SIDE / min(width, height)
+    if shrink < 1 and kind in _BASELINE + _PROGRESSIVE:
+        image.draft(None, (round(width * shrink), round(height * shrink)))
+    scan = bytes((0, 6 + 2 * layers, layers))
+    if kind in _BASELINE and data.startswith(scan, header_end - 6 - 2 * layers):
+        return image.width * image.height
+    # Whatever the scale, a JPEG of several scans has the coefficients of all its pixels in memory.
+    if sum(1 for _ in _SCAN.finditer(data)) * width * height > MAX_SCANNED_PIXELS:
+        raise _damaged()
+    return width * height
+
+
+def _central_square(image: Image.Image, orientation: int) -> Image.Image:
+    """Crop what will be the central square once the picture is turned: an odd margin is larger right and below then."""
     side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
+    left = (image.width - side + (orientation in (2, 3, 7, 8))) // 2
+    top = (image.height - side + (orientation in (3, 4, 6, 7))) // 2
     return image.crop((left, top, left + side, top + side))
+
+
+def _shrunk(square: Image.Image) -> Image.Image:
+    if square.width <= WORKING_SIDE:
+        return square
+    # Pillow reduces only 8-bit pictures by whole steps first.
+    gap = 3.0 if square.mode == "RGB" else None
+    return square.resize((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BICUBIC, reducing_gap=gap)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -147,49 +207,64 @@ def _orientation(image: Image.Image) -> int:
     return 1
 
 
-def _oriented(image: Image.Image, orientation: int) -> Image.Image:
-    """Turn a square as EXIF says. Cropping first is the same, the crop being central and square."""
-    image.getexif()[ExifTags.Base.Orientation] = orientation
-    return ImageOps.exif_transpose(image) if 2 <= orientation <= 8 else image
+def _has_more_frames(image: Image.Image) -> bool:
+    with contextlib.suppress(Exception):  # nor must a damaged second frame
+        return bool(getattr(image, "is_animated", False))
+    return True
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _rgb(image: Image.Image, bits: int) -> Image.Image:
     if image.mode.startswith(("I", "F")):
-        return _from_deep(image)
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        return _from_deep(image, bits)
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         layered = image.convert("RGBA")
-        ground = Image.new("RGBA", layered.size, (255, 255, 255, 255))
-        return Image.alpha_composite(ground, layered).convert("RGB")
+        ground = Image.new("RGB", layered.size, (255, 255, 255))
+        ground.paste(layered, mask=layered)
+        return ground
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _from_deep(image: Image.Image) -> Image.Image:
-    """Scale 16-bit, 32-bit and floating-point greyscale to 8 bits by the range that its mode or values imply."""
-    values = np.asarray(image, dtype=np.float64)
-    low, high = float(values.min()), float(values.max())
-    if not np.isfinite([low, high]).all() or low < 0 or high > 65535:
-        raise UnusableImage(
-            "unsupported_values", f"Pixel values run from {low:g} to {high:g}; 8-bit, 16-bit or 0 to 1 is expected."
-        )
-    if image.mode == "F":
-        top = 1.0 if high <= 1 else 255.0 if high <= 255 else 65535.0
-    else:
-        top = 255.0 if image.mode == "I" and high <= 255 else 65535.0
-    return Image.fromarray(np.round(values * (255 / top)).astype(np.uint8)).convert("RGB")
+def _from_deep(image: Image.Image, bits: int) -> Image.Image:
+    """Scale greyscale of 12, 16 or 32 bits or floating point to 8 bits by the range that its type or values imply."""
+    top = 2.0**bits - 1
+    if image.mode in ("I", "F"):
+        low, high = np.array(image.getextrema(), dtype=np.float64)
+        if low < 0 or high > 65535:
+            raise UnusableImage(
+                "unsupported_values", f"Pixel values run from {low:g} to {high:g}; 8-bit, 16-bit or 0 to 1 is expected."
+            )
+        top = 65535.0 if high > 255 else 1.0 if image.mode == "F" and high <= 1 else 255.0
+    # Pillow resizes big-endian I;16B as if it were little-endian.
+    values = np.asarray(_shrunk(image if image.mode == "F" else image.convert("I")), dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise UnusableImage("unsupported_values", "Some pixel values are not numbers.")
+    return Image.fromarray(np.clip(np.round(values * (255 / top)), 0, 255).astype(np.uint8)).convert("RGB")
 
 
 def _unidentified(data: bytes) -> UnusableImage:
-    head = data[:64].lstrip().lower()
-    if data[4:8] == b"ftyp":
+    if data[4:8] in (b"ftyp", b"jP  ") or data[128:132] == b"DICM":
         return UnusableImage(
-            "unsupported_format", "HEIC, AVIF and video files are not supported; save the picture as JPEG or PNG."
+            "unsupported_format",
+            "HEIC, AVIF, JPEG 2000, DICOM and video files are not supported; save the picture as JPEG or PNG.",
         )
+    if data.startswith(_MAGIC):
+        return _damaged()
+    head = data[:64].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     for signature, kind in _SIGNATURES:
-        if head.startswith(signature.lower()):
+        if head.startswith(signature):
             return UnusableImage("not_an_image", f"This is {kind}, not a picture.")
     return UnusableImage(
         "not_an_image", "This is not a picture in a supported format (JPEG, PNG, WebP, TIFF, BMP, GIF)."
     )
+
+
+def _ends_early(data: bytes) -> bool:
+    """Say whether a WebP is shorter than its header states; its decoder does not tell that from other damage."""
+    return data[8:12] == b"WEBP" and int.from_bytes(data[4:8], "little") + 8 > len(data)
+
+
+def _damaged() -> UnusableImage:
+    return UnusableImage("damaged", "The file is damaged and cannot be decoded.")
 
 
 def _too_many_pixels(what: str) -> UnusableImage:
@@ -197,10 +272,4 @@ def _too_many_pixels(what: str) -> UnusableImage:
         "too_many_pixels",
         f"The picture has too many pixels ({what}); up to {MAX_DECODED_PIXELS // 10**6} megapixels are decoded,"
         f" {MAX_PIXELS // 10**6} of a baseline JPEG.",
-    )
-
-
-def _file_too_large(size: int) -> UnusableImage:
-    return UnusableImage(
-        "file_too_large", f"The file has {size / 1e6:.0f} MB; at most {MAX_FILE_BYTES / 1e6:.0f} MB are read."
     )

@@ -38,7 +38,9 @@ def test_the_overlay_has_the_display_squares_size_whatever_the_picture_and_the_m
 def test_only_the_neighbourhood_of_a_positive_place_is_coloured(picture):
     activation = np.full((8, 8), -1.0)
     activation[1, 6] = 2.0
-    changed = (heatmap.overlay(picture, activation, side=512) != heatmap.overlay(picture, activation * 0, side=512)).any(-1)
+    changed = (
+        heatmap.overlay(picture, activation, side=512) != heatmap.overlay(picture, activation * 0, side=512)
+    ).any(-1)
     assert changed[64:128, 384:448].mean() > 0.9
     assert not changed[256:].any()
     assert not changed[:, :256].any()

@@ -2,20 +2,24 @@ import csv
 import io
 import json
 import re
+import subprocess
+import sys
 import zipfile
 from dataclasses import replace
 
+import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
 
+import app
 from skin_gradio import lesions
 from skin_gradio.classifier import Classifier
 from skin_gradio.engines import Outputs
 from skin_gradio.models import ModelFolder, OperatingPoint
 from skin_gradio.ui import about, markup, single, table
 from skin_gradio.ui import batch as batch_tab
-from skin_gradio.ui.api import _upload
+from skin_gradio.ui.api import _check_prior, _upload
 from skin_gradio.ui.dropzone import Upload, read_uploads, uploaded_path
 from skin_gradio.ui.page import build_page, launch_options
 from skin_gradio.ui.runs import PAGE_ROWS, KeptRow, Run, Runs
@@ -97,7 +101,8 @@ def test_the_answer_never_calls_a_lesion_harmless(classifier, folder):
 
 
 @pytest.mark.parametrize(
-    ("probability", "text"), [(0.0, "<1%"), (0.004, "<1%"), (0.346, "35%"), (0.994, "99%"), (0.9999, ">99%"), (1, ">99%")]
+    ("probability", "text"),
+    [(0.0, "<1%"), (0.004, "<1%"), (0.346, "35%"), (0.994, "99%"), (0.9999, ">99%"), (1, ">99%")],
 )
 def test_percentages_never_claim_certainty(probability, text):
     assert markup.percent(probability) == text
@@ -192,9 +197,15 @@ def test_a_value_that_no_drop_zone_made_lists_nothing(value):
 
 
 def test_an_endpoint_refuses_a_path_that_no_upload_made(folder):
-    with pytest.raises(Exception, match="not uploaded"):
-        _upload({"path": "/etc/passwd"})
+    for claimed in ({"path": "/etc/passwd"}, {"path": None}, "/etc/passwd", None):
+        with pytest.raises(gr.Error, match="not uploaded"):
+            _upload(claimed)
     assert uploaded_path("/etc/passwd") is None
+
+
+def test_an_endpoint_refuses_an_unknown_prior():
+    with pytest.raises(gr.Error, match="collection or equal"):
+        _check_prior("uniform")
 
 
 # Many pictures
@@ -222,7 +233,7 @@ def test_rows_sort_by_every_column_and_turn_round(run):
     for key in ("file", "score", "diagnosis", "status"):
         run.sort(key)
         orders[key] = [row.file for row in run.rows()]
-    assert orders == {"file": list("aBcD"), "score": list("aBDc"), "diagnosis": list("caBD"), "status": list("cBaD")}
+    assert orders == {"file": list("aBcD"), "score": list("aBDc"), "diagnosis": list("cBDa"), "status": list("cBaD")}
     run.sort("status")
     assert run.rows()[0].status == "ok"
     run.sort("number; DROP TABLE rows")
@@ -353,10 +364,36 @@ def test_a_cancelled_batch_stops(classifier, folder, run):
 # The page
 
 
+def test_a_model_that_does_not_exist_is_one_clear_line_and_exit_status_2(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["app.py", "--model", "no-such-model"])
+    assert app.main() == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "no-such-model" in error
+
+
+def test_the_environment_stands_in_for_flags(monkeypatch, capsys):
+    monkeypatch.setenv("SKIN_MODEL", "user/model@main")
+    monkeypatch.setenv("SKIN_ENGINE", "onnx")
+    assert app.command_from_environment() == app.AppCommand(model="user/model@main", engine="onnx")
+    monkeypatch.setenv("SKIN_ENGINE", "steam")
+    monkeypatch.setattr("sys.argv", ["app.py"])
+    assert app.main() == 2
+    assert "steam" in capsys.readouterr().err
+
+
+def test_starting_imports_no_training_library():
+    code = "import sys, skin_gradio.ui.page; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"keras", "tensorflow", "jax", "cv2", "scipy", "sklearn", "matplotlib", "onnx"} & set(found)
+
+
 def test_about_shows_the_figures_of_the_card_or_says_that_there_are_none():
     figure = {"value": 0.701, "low": 0.65, "high": 0.75}
     keys = [key for key, _, _ in about._FIGURES]
-    card = {"metrics": {"collection": "HAM10000", "pictures": 1498, "lesions": 1121, "figures": dict.fromkeys(keys, figure)}}
+    card = {
+        "metrics": {"collection": "HAM10000", "pictures": 1498, "lesions": 1121, "figures": dict.fromkeys(keys, figure)}
+    }
     assert about.figures(card).count("0.650 to 0.750") == len(keys)
     assert "1,498 pictures of 1,121 lesions" in about.figures(card)
     assert "without test figures" in about.figures({})

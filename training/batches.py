@@ -98,7 +98,7 @@ class Augmenter:
             picture = np.clip(picture + noise, 0, 255).astype(np.uint8)
         if rng.random() < options.jpeg:
             quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 96))]
-            picture = cv2.imdecode(cv2.imencode(".jpg", picture, quality)[1], cv2.IMREAD_COLOR)
+            picture = np.asarray(cv2.imdecode(cv2.imencode(".jpg", picture, quality)[1], cv2.IMREAD_COLOR))
         return picture
 
     def _warp(self, picture: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:

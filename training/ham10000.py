@@ -87,7 +87,7 @@ def read_index(root: Path) -> pd.DataFrame:
             f"{len(absent)} images of {table_path} have no file below {root}, first {absent[0]}.jpg;"
             " download the missing part of the archive."
         )
-    table["path"] = [paths[image_id] for image_id in table["image_id"]]
+    table["path"] = pd.Series([paths[image_id] for image_id in table["image_id"]], index=table.index, dtype=object)
     table["group"] = join_duplicates(dict(zip(table["image_id"], table["lesion_id"], strict=True)))
     return table.sort_values("image_id", ignore_index=True)
 

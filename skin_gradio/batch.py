@@ -1,0 +1,251 @@
+"""Many files -> rows as they finish -> CSV. Memory does not grow with the number of files."""
+
+import csv
+import io
+import itertools
+import logging
+import os
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self, TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from skin_gradio.archives import Item, is_litter, list_entries, refused
+from skin_gradio.classifier import Classifier, Finding, Prior
+from skin_gradio.images import UnusableImage, read_picture
+from skin_gradio.models import ModelFolder
+
+THUMBNAIL_SIDE = 64
+_NOTHING = np.empty(0, np.float32)
+# What a spreadsheet may take for a formula, also behind white space or invisible characters; and the same signs in the
+# widths of East Asian typography.
+_FORMULA = re.compile("[\\s\x00-\x1f\u200b\ufeff]*[=+\\-@\t\r\n\u2212\ufe62\ufe63\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20]")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one file.
+
+    `status` is ok, with a `finding` whose heatmaps and embedding are left out (empty arrays), or failed, with a
+    `reason` for the user and its `code` in one word. `thumbnail` is a JPEG of 64 x 64 px, some 1.5 KB, where the
+    picture could be read.
+    """
+
+    file: str
+    status: Literal["ok", "failed"]
+    reason: str
+    finding: Finding | None
+    thumbnail: bytes | None
+    code: str = ""
+
+
+# A row so far and, unless it failed, its picture as the model takes it.
+_Prepared: TypeAlias = tuple[Row, np.ndarray | None]
+
+
+def list_items(paths: Iterable[str | Path], names: Iterable[str] | None = None) -> Iterator[Item]:
+    """Yield what there is to classify, lazily and without reading any picture.
+
+    A folder gives all files below it, sorted; a file whose name ends in .zip, there or by itself, gives its entries in
+    the archive's order. What operating systems leave behind (`__MACOSX`, `._*`, `.DS_Store`, `Thumbs.db`) is passed
+    over.
+
+    Args:
+        paths: files and folders.
+        names: the names to show for them, one each; their own when None.
+    """
+    given = [Path(path) for path in paths]
+    shown = [path.name or path.resolve().name for path in given] if names is None else list(names)
+    for path, name in zip(given, shown, strict=True):
+        if os.path.isdir(path):  # Path.is_dir raises for a name too long or a folder that may not be read
+            yield from _folder_items(path, name)
+        else:
+            yield from _file_items(path, name)
+
+
+def count_items(paths: Iterable[str | Path], names: Iterable[str] | None = None) -> int:
+    """Return how many items `list_items` yields; archives and folders are listed, no picture is read."""
+    return sum(1 for _ in list_items(paths, names))
+
+
+def _file_items(path: Path, name: str) -> Iterator[Item]:
+    if is_litter(name):
+        return
+    if os.path.isfile(path) and ".zip" in (path.suffix.lower(), Path(name).suffix.lower()):
+        yield from list_entries(path, name)
+    else:
+        yield Item(name, partial(Path, path))
+
+
+def _folder_items(folder: Path, name: str) -> Iterator[Item]:
+    pending = [folder]
+    while pending:
+        path = pending.pop()
+        shown = "/".join((name, *path.relative_to(folder).parts))
+        is_link = path != folder and os.path.islink(path)
+        if is_link and not _leads_into(folder, path):
+            yield refused(shown, "symlink", "This is a link that leads out of its folder.")
+        elif not os.path.isdir(path):
+            yield from _file_items(path, shown)
+        elif not is_link:  # a link's folder is listed where it is
+            try:
+                pending.extend(sorted(path.iterdir(), reverse=True))
+            except OSError as error:
+                yield refused(shown, "unreadable_file", f"The folder cannot be read: {error.strerror}.")
+
+
+def _leads_into(folder: Path, link: Path) -> bool:
+    try:
+        return link.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # a link to itself
+        return False
+
+
+def classify_items(
+    items: Iterable[Item],
+    classifier: Classifier,
+    prior: Prior = "collection",
+    batch_size: int = 16,
+    workers: int | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Iterator[Row]:
+    """Yield a row for each item, in their order, as chunks of them finish.
+
+    Pictures are decoded on threads, at most some two chunks ahead, while the model runs on the chunk before. Whatever
+    goes wrong with a file is its row's reason; nothing ends a batch but its end, `cancelled` and closing the iterator,
+    each of which also ends the threads.
+
+    Args:
+        items: what to classify; see `list_items`.
+        classifier: the model.
+        prior: the mix of cases that the probabilities are for.
+        batch_size: pictures in one forward pass.
+        workers: decoding threads; as many as there are cores, up to 4, when None.
+        cancelled: asked before each picture; once it says True, no further chunk is begun.
+    """
+    waiting = iter(items)
+    workers = workers or min(4, os.cpu_count() or 1)
+    pool = ThreadPoolExecutor(workers, "decode")
+    ahead: deque[Future[_Prepared]] = deque()
+
+    def look_ahead() -> None:
+        for item in itertools.islice(waiting, batch_size + workers - len(ahead)):
+            ahead.append(pool.submit(_prepare, item, classifier.input_size))
+
+    try:
+        look_ahead()
+        while ahead:
+            chunk: list[_Prepared] = []
+            while ahead and len(chunk) < batch_size:
+                if cancelled():
+                    return
+                chunk.append(ahead.popleft().result())
+                look_ahead()
+            if cancelled():
+                return
+            yield from _classified(chunk, classifier, prior)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _prepare(item: Item, size: int) -> _Prepared:
+    """Return an item's row so far and, unless it failed, its picture as uint8 (size, size, 3)."""
+    name = item.name.encode("utf-8", "backslashreplace").decode("utf-8")  # file systems allow what UTF-8 does not
+    if item.reason:
+        return Row(name, "failed", str(item.reason), None, None, item.reason.code), None
+    try:
+        pixels = read_picture(item.read()).resized(size)
+        return Row(name, "ok", "", None, _thumbnail(pixels)), pixels
+    except UnusableImage as reason:
+        return Row(name, "failed", str(reason), None, None, reason.code), None
+    except Exception as error:  # one file must not end a batch
+        _log.exception("%s could not be read", name)
+        message = f"The file could not be read: unexpected {type(error).__name__}."
+        return Row(name, "failed", message, None, None, "unexpected"), None
+
+
+def _thumbnail(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    small = Image.fromarray(pixels).resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BICUBIC)
+    small.save(buffer, "JPEG", quality=75)
+    return buffer.getvalue()
+
+
+def _classified(chunk: list[_Prepared], classifier: Classifier, prior: Prior) -> Iterator[Row]:
+    """Yield a chunk's finished rows, findings without the arrays that would fill the memory of a long batch."""
+    findings = iter(_findings([pixels for _, pixels in chunk if pixels is not None], classifier, prior))
+    for row, pixels in chunk:
+        if pixels is None:
+            yield row
+        elif finding := next(findings):
+            probabilities = finding.probabilities.copy()
+            yield replace(
+                row, finding=replace(finding, probabilities=probabilities, heatmaps=_NOTHING, embedding=_NOTHING)
+            )
+        else:
+            message = "The model could not classify this picture."
+            yield replace(row, status="failed", reason=message, code="model_failed")
+
+
+def _findings(pictures: list[np.ndarray], classifier: Classifier, prior: Prior) -> Sequence[Finding | None]:
+    """Return the finding of each picture, None where the model fails on it even alone."""
+    try:
+        return classifier.classify(np.stack(pictures), prior) if pictures else []
+    except Exception:  # an engine may raise anything; the other pictures shall not pay for one
+        if len(pictures) == 1:
+            _log.exception("the model failed on a picture")
+            return [None]
+        return [finding for picture in pictures for finding in _findings([picture], classifier, prior)]
+
+
+def csv_columns(codes: Sequence[str]) -> list[str]:
+    """Return the columns of the CSV for a model's class codes."""
+    return ["file", "status", "reason", *codes, "malignancy_score", "top_diagnosis", "model_name", "model_revision"]
+
+
+class CsvWriter:
+    """A context manager that writes rows to a CSV file (RFC 4180, UTF-8), readable at any time.
+
+    Text that a spreadsheet could take for a formula gets a leading apostrophe. All text is in quotes, so that a
+    spreadsheet which splits at semicolons finds no cell inside a name. Numbers have 6 significant digits.
+    """
+
+    def __init__(self, path: str | Path, model: ModelFolder):
+        self._path = path
+        self._model = model
+
+    def __enter__(self) -> Self:
+        self._file = open(self._path, "w", newline="", encoding="utf-8", errors="backslashreplace")
+        self._rows = csv.writer(self._file, quoting=csv.QUOTE_NONNUMERIC)
+        csv.writer(self._file).writerow(csv_columns(self._model.codes))
+        self._file.flush()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def write(self, row: Row) -> None:
+        """Append one row; it is in the file when this returns."""
+        figures: list[float | str] = [""] * (len(self._model.codes) + 1)
+        if row.finding:
+            figures = [float(f"{p:.6g}") for p in (*row.finding.probabilities, row.finding.malignancy_score)]
+        top = row.finding.top if row.finding else ""
+        texts = (row.file, row.status, row.reason), (top, self._model.name, self._model.revision)
+        before, after = ([_no_formula(text) for text in part] for part in texts)
+        self._rows.writerow([*before, *figures, *after])
+        self._file.flush()
+
+
+def _no_formula(text: str) -> str:
+    return f"'{text}" if _FORMULA.match(text) else text

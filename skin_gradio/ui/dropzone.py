@@ -1,0 +1,91 @@
+"""A place to drop files on, for one picture or for many, and the check of what a browser says it uploaded.
+
+Gradio's own image box decodes what it gets and its file box takes 1,000 files a request; here any file reaches
+`skin_gradio.images`, which alone decides what is wrong with it, and thousands go up a few at a time.
+"""
+
+import json
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+_SCRIPT = (Path(__file__).parent / "dropzone.js").read_text(encoding="utf-8")
+_FOLDER = '<label class="zone-button">Choose a folder<input type="file" data-kind="folder" webkitdirectory></label>'
+_CLEAR = '<button type="button" class="zone-button" data-act="clear" hidden>Remove all</button>'
+_PASTE = '<button type="button" class="zone-button" data-act="paste">Paste</button>'
+_CAMERA = '<button type="button" class="zone-button" data-act="camera">Use the camera</button>'
+_CAMERA_BOX = """
+<div class="zone-camera" hidden>
+  <video playsinline muted aria-label="Camera picture"></video>
+  <button type="button" class="zone-button strong" data-act="shoot">Take the picture</button>
+  <button type="button" class="zone-button" data-act="stop">Close the camera</button>
+</div>"""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file on the server and the name (with its folders) that it had on the user's machine."""
+
+    path: Path
+    name: str
+
+
+def drop_zone(title: str, hint: str, many: bool, elem_id: str, max_bytes: int) -> gr.HTML:
+    """Return a drop zone; its value is JSON for `read_uploads`, its `upload` event fires when all files are there.
+
+    Args:
+        title: what to drop.
+        hint: which files are taken.
+        many: take several files and folders, add later ones to them and offer to clear; else one file replaces another.
+        elem_id: the element's id, which its labels refer to.
+        max_bytes: a larger file is refused before it is sent.
+    """
+    first = "Choose files" if many else "Choose a picture"
+    kind = "multiple" if many else 'accept="image/*"'
+    choose = f'<label class="zone-button strong">{first}<input type="file" data-kind="files" {kind}></label>'
+    actions = choose + (_FOLDER + _CLEAR if many else _PASTE + _CAMERA)
+    template = (
+        f'<div class="zone" role="group" aria-label="{escape(title)}">'
+        f'<p class="zone-title">{escape(title)}</p><div class="zone-actions">{actions}</div>'
+        f'{"" if many else _CAMERA_BOX}<p class="zone-hint">{escape(hint)}</p>'
+        '<p class="zone-status" role="status"></p></div>'
+    )
+    settings = json.dumps({"many": many, "maxBytes": max_bytes})
+    return gr.HTML(
+        "",
+        html_template=template,
+        js_on_load=f"const settings = {settings};\n{_SCRIPT}",
+        apply_default_css=False,
+        elem_id=elem_id,
+    )
+
+
+def read_uploads(value: str | None) -> list[Upload]:
+    """Return the uploads that a drop zone's value lists; entries that no upload made are left out.
+
+    The value comes from a browser and may say anything, so a path counts only inside Gradio's upload folder.
+    """
+    try:
+        entries = json.loads(value or "[]")
+    except ValueError:
+        return []
+    return [upload for upload in map(_upload, entries if isinstance(entries, list) else []) if upload]
+
+
+def _upload(entry: Any) -> Upload | None:
+    path, name = (entry.get("path"), entry.get("name")) if isinstance(entry, dict) else (None, None)
+    if not isinstance(path, str) or not (checked := uploaded_path(path)):
+        return None
+    return Upload(checked, name if isinstance(name, str) and name else checked.name)
+
+
+def uploaded_path(path: str) -> Path | None:
+    """Return the resolved path if it is a file inside Gradio's upload folder."""
+    if "\0" in path:
+        return None
+    resolved = Path(path).resolve()
+    return resolved if resolved.is_relative_to(Path(get_upload_folder()).resolve()) and resolved.is_file() else None

@@ -1,0 +1,148 @@
+"""The page's HTML: bars, scores, pictures and messages. Whatever comes from a user is escaped here."""
+
+import base64
+import io
+from html import escape
+
+import numpy as np
+from PIL import Image
+
+from skin_gradio import lesions
+from skin_gradio.classifier import Finding, Prior
+from skin_gradio.models import OperatingPoint
+
+PRIOR_NAMES: dict[Prior, str] = {
+    "collection": "As common as in the training collection",
+    "equal": "Each equally common",
+}
+_MIX: dict[Prior, str] = {
+    "collection": "if diagnoses are as common as in the training collection",
+    "equal": "if every diagnosis is equally common",
+}
+_MALIGNANT_TAG = '<span class="tag">malignant</span>'
+
+
+def percent(probability: float) -> str:
+    """Return a probability for reading: whole per cent, and never a certainty that it is not."""
+    if probability < 0.005:
+        return "<1%"
+    return ">99%" if probability > 0.995 else f"{probability:.0%}"
+
+
+def message(text: str, detail: str = "", kind: str = "problem") -> str:
+    """Return an inline message that a screen reader announces; `kind` is problem or note."""
+    role = "alert" if kind == "problem" else "status"
+    tail = f"<p>{escape(detail)}</p>" if detail else ""
+    return f'<div class="notice {kind}" role="{role}"><p><strong>{escape(text)}</strong></p>{tail}</div>'
+
+
+def in_running_text(name: str) -> str:
+    """Return a diagnosis' name as it stands inside a sentence."""
+    return name[0].lower() + name[1:]
+
+
+def sentence(finding: Finding) -> str:
+    """Return what the probabilities say in plain English (no HTML)."""
+    order = np.argsort(-finding.probabilities, kind="stable")
+    first, second = (lesions.BY_CODE[finding.codes[i]] for i in order[:2])
+    top, next_ = (float(finding.probabilities[i]) for i in order[:2])
+    share = "more than 99" if top > 0.995 else f"about {round(100 * top)}"
+    text = (
+        f"Of 100 pictures with this answer, {share} would turn out to be"
+        f" {in_running_text(first.name)}, {_MIX[finding.prior]}."
+    )
+    if top < 0.5:
+        text += " No diagnosis reaches one half: the model is unsure."
+    if top < 0.5 or next_ >= 0.05:
+        text += f" Next is {in_running_text(second.name)} with {percent(next_)}."
+    return text
+
+
+def headline(finding: Finding, file_name: str) -> str:
+    """Return the top diagnosis with its sentence."""
+    diagnosis = lesions.BY_CODE[finding.top]
+    tag = _MALIGNANT_TAG if diagnosis.malignant else ""
+    return (
+        '<section class="card" aria-labelledby="top-title">'
+        f'<p class="overline">Most probable diagnosis for {escape(file_name)}</p>'
+        f'<h2 id="top-title" class="top"><span>{escape(diagnosis.name)} <span class="code">{diagnosis.code}</span>'
+        f" {tag}</span>"
+        f'<span class="top-percent">{escape(percent(float(finding.probabilities.max())))}</span></h2>'
+        f"<p>{escape(sentence(finding))}</p></section>"
+    )
+
+
+def bars(finding: Finding) -> str:
+    """Return every diagnosis with its probability, the highest first."""
+    rows = []
+    for i in np.argsort(-finding.probabilities, kind="stable"):
+        diagnosis, probability = lesions.BY_CODE[finding.codes[i]], float(finding.probabilities[i])
+        kind = " malignant" if diagnosis.malignant else ""
+        rows.append(
+            f'<li class="bar{kind}" data-code="{diagnosis.code}"><span class="bar-name">{escape(diagnosis.name)}'
+            f' <span class="code">{diagnosis.code}</span> {_MALIGNANT_TAG if diagnosis.malignant else ""}</span>'
+            f'<span class="bar-percent">{escape(percent(probability))}</span>'
+            '<span class="bar-track" aria-hidden="true">'
+            f'<span style="width:{100 * probability:.2f}%"></span></span></li>'
+        )
+    return (
+        '<section class="card" aria-labelledby="bars-title"><h3 id="bars-title">Probability of each diagnosis</h3>'
+        f'<p class="fine">{_MIX[finding.prior].capitalize()}.</p><ol class="bars">{"".join(rows)}</ol></section>'
+    )
+
+
+def score_card(score: float, point: OperatingPoint, malignant_names: list[str]) -> str:
+    """Return the malignancy score beside its operating point, and what that point found on validation pictures."""
+    above = score >= point.threshold
+    verdict, side = ("Higher score", "at or above") if above else ("Lower score", "below")
+    caveat = (
+        f"A higher score is no diagnosis: {percent(1 - point.specificity)} of the other lesions scored so too."
+        if above
+        else f"A lower score rules nothing out: {percent(1 - point.sensitivity)} of the malignant ones scored so too."
+    )
+    names = ", ".join(in_running_text(name) for name in malignant_names[:-1]) + f" or {malignant_names[-1].lower()}"
+    return (
+        f'<section class="card score {"above" if above else "below"}" aria-labelledby="score-title">'
+        '<h3 id="score-title">Malignancy score</h3>'
+        f'<p class="score-line"><span class="score-value">{score:.3f}</span> <strong>{verdict}</strong>:'
+        f" {side} the threshold {point.threshold:.3f} of the operating point “{escape(point.name)}”.</p>"
+        f'<div class="score-track" aria-hidden="true"><span style="width:{100 * score:.2f}%"></span>'
+        f'<i style="left:{100 * point.threshold:.2f}%"></i></div>'
+        f"<p>On validation pictures this threshold found {percent(point.sensitivity)} of the malignant lesions"
+        f" (sensitivity) and left {percent(point.specificity)} of the others below it (specificity)."
+        f" {escape(caveat)}</p>"
+        f'<p class="fine">The score is the probability of {escape(names)} together, always'
+        " for the mix of the training collection.</p></section>"
+    )
+
+
+def pictures(square: np.ndarray, overlaid: np.ndarray, diagnosis_name: str, found: bool) -> str:
+    """Return the square that the model saw beside the heatmap for one diagnosis; both uint8 (side, side, 3)."""
+    name = escape(in_running_text(diagnosis_name))
+    where = (
+        f"Yellow: what spoke most for {name}; green: less."
+        if found
+        else f"No place in the picture spoke for {name}, so nothing is coloured."
+    )
+    return (
+        '<section class="card" aria-labelledby="where-title"><h3 id="where-title">Where the model looked</h3>'
+        '<div class="pictures">'
+        f'<figure><img alt="The central square of the picture, as the model saw it" src="{data_uri(square)}">'
+        "<figcaption>What the model saw: the central square.</figcaption></figure>"
+        f'<figure><img alt="Heatmap for {name}" src="{data_uri(overlaid)}">'
+        f"<figcaption>{where}</figcaption></figure></div>"
+        '<p class="fine">A heatmap shows where the score came from. It is no proof that the model is right, or right'
+        " for a good reason.</p></section>"
+    )
+
+
+def data_uri(pixels: np.ndarray) -> str:
+    """Return uint8 (h, w, 3) RGB as a JPEG inside a data URI."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=88)
+    return jpeg_uri(buffer.getvalue())
+
+
+def jpeg_uri(jpeg: bytes) -> str:
+    """Return a JPEG file's bytes as a data URI."""
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")

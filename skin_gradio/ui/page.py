@@ -1,0 +1,110 @@
+"""The page as a whole: header, the choice of prior, the tabs, and the endpoints for programs."""
+
+import atexit
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from skin_gradio.classifier import Classifier
+from skin_gradio.ui.about import build_about
+from skin_gradio.ui.api import add_endpoints
+from skin_gradio.ui.batch import MAX_UPLOAD_BYTES, build_batch
+from skin_gradio.ui.examples import write_examples
+from skin_gradio.ui.markup import PRIOR_NAMES
+from skin_gradio.ui.runs import LIFETIME_SECONDS, Runs
+from skin_gradio.ui.single import build_single
+
+TITLE = "Skin lesion classifier"
+PURPOSE = "Probabilities for {count} diagnoses from one dermatoscopic photograph, or from thousands."
+DISCLAIMER = (
+    "<strong>Research and education only; not a medical device.</strong> No answer here is a diagnosis. Worried about a"
+    " spot? See a doctor."
+)
+PRIOR_QUESTION = "How common is each diagnosis?"
+PRIOR_HELP = (
+    "A probability depends on how common a diagnosis is where the picture comes from. Everything on this page follows"
+    " this choice."
+)
+
+# Gradio scopes a style sheet to the page's content, which the footer is no part of. A phone sees one link, no divider.
+_HEAD = "<style>@media (max-width: 767px) { footer .divider { display: none !important; } }</style>"
+# Gradio's radio is a fieldset without a name for a screen reader.
+_NAME_PRIOR = f'() => document.getElementById("prior")?.setAttribute("aria-label", "{PRIOR_QUESTION}")'
+
+
+def build_page(classifier: Classifier) -> gr.Blocks:
+    """Return the page for a classifier; launch it with `launch_options()`."""
+    runs = Runs()
+    drawings_folder = Path(tempfile.mkdtemp(prefix="skin-drawings-"))
+    drawings = write_examples(drawings_folder)
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, int(LIFETIME_SECONDS))) as page:
+        gr.HTML(
+            f'<div class="disclaimer" role="note">{DISCLAIMER}</div>', elem_id="disclaimer", apply_default_css=False
+        )
+        gr.HTML(
+            f"<header><h1>{TITLE}</h1><p>{PURPOSE.format(count=len(classifier.model.codes))}</p></header>",
+            elem_id="page-header",
+            apply_default_css=False,
+        )
+        prior = gr.Radio(
+            [(name, value) for value, name in PRIOR_NAMES.items()],
+            value="collection",
+            label=PRIOR_QUESTION,
+            info=PRIOR_HELP,
+            elem_id="prior",
+        )
+        with gr.Tabs():
+            with gr.Tab("One picture", id="single"):
+                build_single(classifier, prior, drawings)
+            with gr.Tab("Many pictures", id="batch"):
+                build_batch(classifier, prior, runs)
+            with gr.Tab("About", id="about"):
+                build_about(classifier.model)
+        add_endpoints(classifier)
+
+        def leave(request: gr.Request) -> None:
+            runs.cancel(str(request.session_hash))
+
+        page.unload(leave)
+        page.load(None, js=_NAME_PRIOR, api_visibility="private")
+    page.queue(default_concurrency_limit=4, max_size=200)
+    runs.watch()
+
+    def clean_up() -> None:
+        runs.delete_all()
+        shutil.rmtree(drawings_folder, ignore_errors=True)
+
+    atexit.register(clean_up)
+    return page
+
+
+def launch_options() -> dict[str, Any]:
+    """Return what `launch` needs for this page: its looks, the size of uploads, and nothing that calls another host."""
+    fonts = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif"]
+    theme = gr.themes.Base(
+        primary_hue=gr.themes.colors.teal,
+        secondary_hue=gr.themes.colors.teal,
+        neutral_hue=gr.themes.colors.slate,
+        font=fonts,
+        font_mono=["ui-monospace", "SFMono-Regular", "Consolas", "monospace"],
+    ).set(
+        body_background_fill="*neutral_50",
+        body_background_fill_dark="*neutral_950",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_600",
+        button_primary_text_color="white",
+    )
+    return {
+        "theme": theme,
+        "css_paths": [Path(__file__).parent / "style.css"],
+        "max_file_size": MAX_UPLOAD_BYTES,
+        "head": _HEAD,
+        "footer_links": ["api", "settings"],
+        "run_history": False,
+        "ssr_mode": False,
+    }
