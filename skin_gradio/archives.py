@@ -65,7 +65,7 @@ def list_entries(path: Path, name: str) -> Iterator[Item]:
     found = False
     for entry in archive.infolist():
         entry_name = _name(entry)
-        if entry.is_dir() or is_litter(entry_name):
+        if entry_name.endswith(("/", "\\")) or is_litter(entry_name):
             continue
         found = True
         shown = f"{name}/{entry_name}"

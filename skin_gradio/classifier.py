@@ -13,6 +13,22 @@ from skin_gradio.models import ModelFolder, OperatingPoint
 Prior = Literal["collection", "equal"]
 
 
+def at_prior(probabilities: np.ndarray, collection: np.ndarray, prior: Prior) -> np.ndarray:
+    """Return probabilities that hold for the mix of cases that `prior` names, by Bayes' rule.
+
+    Args:
+        probabilities: float (..., classes), for the training collection's mix.
+        collection: float (classes,), that mix.
+        prior: the mix that is wanted.
+
+    Raises ValueError for an unknown prior.
+    """
+    if prior not in ("collection", "equal"):
+        raise ValueError(f"prior must be 'collection' or 'equal'. Received: {prior!r}")
+    weighted = probabilities if prior == "collection" else probabilities / collection
+    return weighted / weighted.sum(axis=-1, keepdims=True)
+
+
 @dataclass(frozen=True)
 class Finding:
     """The answer for one picture.
@@ -62,7 +78,7 @@ class Classifier:
                 makes one.
             prior: the mix of cases that the probabilities are for.
 
-        Raises ValueError for an array of another shape or type.
+        Raises ValueError for an array of another shape or type, or an unknown prior.
         """
         batch = np.ascontiguousarray(pictures)
         expected = (self.input_size, self.input_size, 3)
@@ -71,11 +87,8 @@ class Classifier:
         if not len(batch):
             return []
         outputs = self.engine.run(batch)
-        probabilities = outputs.probabilities
-        malignancy = probabilities[:, self._malignant].sum(axis=1)
-        if prior == "equal":
-            probabilities = probabilities / self._prior
-        probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)
+        malignancy = outputs.probabilities[:, self._malignant].sum(axis=1)
+        probabilities = at_prior(outputs.probabilities, self._prior, prior)
         return [
             Finding(
                 codes=self.model.codes,

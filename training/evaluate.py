@@ -13,6 +13,7 @@ import numpy as np
 import tyro
 
 from skin_gradio import lesions
+from skin_gradio.classifier import at_prior
 from skin_gradio.engines import Engine, EngineName, open_engine
 from skin_gradio.models import ModelFolder, find_model
 from training import card, export, ham10000, metrics
@@ -60,7 +61,7 @@ def measure(
         repeats: bootstrap resamples.
     """
     prior, codes = np.array(model.prior), model.codes
-    equal = metrics.at_equal_priors(probabilities, prior)
+    equal = at_prior(probabilities, prior, "equal")
     malignant = np.array(lesions.malignant_mask(codes))
 
     def figures(rows: np.ndarray) -> dict[str, float]:

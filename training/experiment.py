@@ -91,7 +91,7 @@ class Experiment:
     weight_average: float = 0.998
     """Momentum of the exponential moving average of the weights, which is what is validated and exported."""
     patience: int = 8
-    """Epochs without a better validation balanced accuracy before training stops early."""
+    """Epochs without a better validation balanced accuracy before a stage ends early."""
     seed: int = 1
     """Seed of sampling, augmentation, dropout and the head's start."""
     augmentation: Augmentation = field(default_factory=Augmentation)

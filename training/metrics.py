@@ -8,12 +8,6 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 
-def at_equal_priors(probabilities: np.ndarray, prior: np.ndarray) -> np.ndarray:
-    """Return the probabilities as they would be if every class were equally common (Bayes' rule)."""
-    weighted = probabilities / np.asarray(prior)
-    return weighted / weighted.sum(axis=1, keepdims=True)
-
-
 def recalls(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """Return float (classes,): the share of each class' pictures that got its label; NaN for a class without any."""
     hits = np.bincount(labels[predicted == labels], minlength=classes)

@@ -112,15 +112,19 @@ def fit(
     model.compile(optimizer=_optimizer(experiment), loss=_loss(experiment, shares), metrics=["accuracy"])
     model.optimizer.build(model.trainable_variables)
     for stage, first, end in experiment.stage_bounds():
-        if progress.epoch >= end or _stops_early(experiment, progress):
+        if progress.epoch >= end:
             continue
+        if progress.epoch == first:  # scores at another picture size are not comparable
+            progress.best_score, progress.best_epoch = -1.0, -1
         # Also between stages: fit() ends by overwriting the weights with their average, a resumed run must not differ.
         if progress.state_file:
             model.load_weights(folder / progress.state_file)
+        # Where a stage stopped early the schedule goes on with the next stage, not behind it.
+        model.optimizer.iterations.assign(progress.epoch * experiment.steps_per_epoch)
         epochs = range(max(first, progress.epoch), end)
         source = _training_batches(experiment, pictures["train"], labels["train"], len(codes), stage.size, epochs)
         validation = batches.resize_all(pictures["validation"], stage.size)
-        callback = _epoch_end(experiment, progress, folder, stage.size, validation, labels["validation"])
+        callback = _epoch_end(experiment, progress, folder, stage.size, end, validation, labels["validation"])
         model.fit(
             source,
             initial_epoch=epochs.start,
@@ -172,6 +176,7 @@ def _epoch_end(
     progress: Progress,
     folder: Path,
     size: int,
+    stage_end: int,
     validation: np.ndarray,
     labels: np.ndarray,
 ) -> Any:
@@ -180,7 +185,7 @@ def _epoch_end(
     from training import metrics
 
     class EpochEnd(keras.callbacks.Callback):
-        """Validates the averaged weights, saves the state and the best epoch, and stops early."""
+        """Validates the averaged weights, saves the state and the stage's best epoch, and ends a stage early."""
 
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
             self.started = time.perf_counter()
@@ -209,7 +214,8 @@ def _epoch_end(
                 _write(folder / progress.best_file, model.save_weights)
             for variable, value in zip(model.trainable_variables, raw, strict=True):
                 variable.assign(value)
-            progress.epoch, progress.state_file = epoch + 1, state_file
+            model.stop_training = epoch - progress.best_epoch >= experiment.patience
+            progress.epoch, progress.state_file = stage_end if model.stop_training else epoch + 1, state_file
             progress.history.append(
                 {
                     "epoch": epoch + 1,
@@ -231,13 +237,8 @@ def _epoch_end(
                 f"  macro AUROC {row['validation_macro_auroc']:.3f}  {row['seconds']:.0f} s",
                 flush=True,
             )
-            model.stop_training = _stops_early(experiment, progress)
 
     return EpochEnd()
-
-
-def _stops_early(experiment: Experiment, progress: Progress) -> bool:
-    return progress.best_epoch >= 0 and progress.epoch - 1 - progress.best_epoch >= experiment.patience
 
 
 def _optimizer(experiment: Experiment) -> Any:

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from skin_gradio import lesions
-from skin_gradio.classifier import Prior
+from skin_gradio.classifier import Prior, at_prior
 
 PAGE_ROWS = 50
 LIFETIME_SECONDS = 3600.0
@@ -141,10 +141,7 @@ class Run:
 
     def at_prior(self, probabilities: np.ndarray) -> np.ndarray:
         """Return probabilities that hold for the training collection's mix for the run's prior instead."""
-        if self.prior == "collection":
-            return probabilities
-        weighted = probabilities / self._mix
-        return weighted / weighted.sum()
+        return at_prior(probabilities, self._mix, self.prior)
 
     def _top(self, probabilities: np.ndarray) -> tuple[str, str, float]:
         shown = self.at_prior(probabilities)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from skin_gradio.classifier import at_prior
 from training import calibrate, metrics
 
 PRIOR = np.array([0.7, 0.2, 0.1])
@@ -30,7 +31,7 @@ def test_calibrated_probabilities_have_a_small_calibration_error(sample):
 
 def test_dividing_the_prior_out_gives_the_networks_own_answer(sample):
     logits, _ = sample
-    equal = metrics.at_equal_priors(calibrate.probabilities_at(logits, PRIOR, 1.7), PRIOR)
+    equal = at_prior(calibrate.probabilities_at(logits, PRIOR, 1.7), PRIOR, "equal")
     assert (equal.argmax(1) == logits.argmax(1)).all()
 
 

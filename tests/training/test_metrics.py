@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
+from skin_gradio.classifier import at_prior
 from training import metrics
 
 
@@ -63,7 +64,7 @@ def test_certain_and_right_answers_are_calibrated():
 def test_equal_priors_undo_the_prior_of_bayes_rule():
     prior, likelihood = np.array([0.7, 0.2, 0.1]), np.array([[0.1, 0.6, 0.3]])
     given = likelihood * prior / (likelihood * prior).sum()
-    np.testing.assert_allclose(metrics.at_equal_priors(given, prior), likelihood)
+    np.testing.assert_allclose(at_prior(given, prior, "equal"), likelihood)
 
 
 def test_a_threshold_reaches_the_sensitivity_it_was_asked_for(answers):

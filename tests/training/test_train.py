@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.training import tiny
+from training.experiment import Stage
 from training.train import ResumeError, load_experiments, read_progress
 
 pytestmark = pytest.mark.training
@@ -43,7 +44,15 @@ def test_a_run_learns_and_logs_every_epoch(unbroken):
     history = read_progress(unbroken).history
     assert [(row["epoch"], row["size"]) for row in history] == [(1, 24), (2, 24), (3, 32), (4, 32)]
     assert history[-1]["loss"] < history[0]["loss"]
-    assert read_progress(unbroken).best_score == max(row["validation_balanced_accuracy"] for row in history) > 0.5
+
+
+def test_the_best_epoch_is_the_best_of_the_last_stage(unbroken):
+    """Scores at different picture sizes are not comparable, and the model ships at the last one."""
+    progress = read_progress(unbroken)
+    last = [row for row in progress.history if row["size"] == 32]
+    assert progress.best_score == max(row["validation_balanced_accuracy"] for row in last)
+    assert progress.best_file == f"best-{progress.best_epoch + 1}.weights.h5"
+    assert progress.best_epoch in (2, 3)
 
 
 def test_only_the_last_and_the_best_weights_are_kept(unbroken):
@@ -84,10 +93,13 @@ def test_a_folder_of_another_experiment_is_refused(unbroken):
         tiny.train(unbroken, replace(tiny.EXPERIMENT, dropout=0.5))
 
 
-def test_training_stops_early_when_nothing_improves(tmp_path):
-    # Without learning every epoch scores the same, so none after the first is better.
-    experiment = replace(tiny.EXPERIMENT, peak_learning_rate=0.0, patience=1, logit_adjustment=False)
-    assert tiny.train(tmp_path, experiment).epoch == 2
+def test_a_stage_stops_early_when_nothing_improves_and_the_next_one_follows(tmp_path):
+    # Without learning every epoch of a stage scores the same, so none after its first is better.
+    stages = (Stage(size=24, epochs=5), Stage(size=32, epochs=4))
+    experiment = replace(tiny.EXPERIMENT, peak_learning_rate=0.0, patience=1, stages=stages)
+    progress = tiny.train(tmp_path, experiment)
+    assert [(row["epoch"], row["size"]) for row in progress.history] == [(1, 24), (2, 24), (6, 32), (7, 32)]
+    assert progress.epoch == 9
 
 
 def test_unknown_options_are_errors():
