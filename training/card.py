@@ -132,8 +132,8 @@ def model_card(document: dict[str, Any]) -> str:
         f" {training['hardware']}; best epoch {training['best_epoch']} (validation BACC"
         f" {training['validation_balanced_accuracy']:.3f} at equal priors).\n"
         f"- Start: ImageNet weights. Imbalance: classes drawn by count to the power {experiment['sampling_power']:g},"
-        " logit adjustment in the loss; the collection's prior is put back before the temperature"
-        f" ({document['temperature']:.3f}) is fitted on the validation split.\n"
+        " logit adjustment in the loss; the collection's prior is put back when temperature"
+        f" ({document['calibration']['temperature']:.3f}) and class biases are fitted on the validation split.\n"
         "- Versions: " + ", ".join(f"{name} {value}" for name, value in training["versions"].items()) + ".",
         "## Licence and citation",
         f"Weights: CC BY-NC 4.0, as the data. {CREDIT}",

@@ -20,17 +20,17 @@ from training.experiment import Experiment
 LIBRARIES = ("keras", "tensorflow-cpu", "tensorflow", "jax", "numpy", "onnx", "onnxruntime", "opencv-python-headless")
 
 
-def inference_model(trained: Any, prior: np.ndarray, temperature: float, input_size: int) -> Any:
+def inference_model(trained: Any, prior: np.ndarray, calibration: calibrate.Calibration, input_size: int) -> Any:
     """Return the shipped graph: uint8 (n, size, size, 3) -> `probabilities`, `heatmaps` and `embedding`.
 
-    Prior, temperature and batch normalisation are folded into the head. The maps are those of class activation mapping
+    Calibration, prior and batch normalisation are folded into the head. The maps are those of class activation mapping
     (Zhou et al., arXiv:1512.04150); with a hidden layer they equal Grad-CAM's before its ReLU, whose weights are a
     closed form there: the derivative of the class' logit with respect to the pooled features.
 
     Args:
         trained: a model of `training.networks.build`.
         prior: float (classes,), the mix of classes that the probabilities are for.
-        temperature: divides the logits, before the log of the prior is added.
+        calibration: temperature and biases of the logits.
         input_size: side of the pictures.
     """
     import keras
@@ -41,8 +41,8 @@ def inference_model(trained: Any, prior: np.ndarray, temperature: float, input_s
     shift = beta - mean * scale
     hidden = next((layer for layer in trained.layers if layer.name == "hidden"), None)
     last_kernel, last_bias = (_numpy(w) for w in trained.get_layer("logits").weights)
-    last_kernel = last_kernel / temperature
-    last_bias = last_bias / temperature + np.log(prior)
+    last_kernel = last_kernel / calibration.temperature
+    last_bias = last_bias / calibration.temperature + calibration.bias + np.log(prior)
     first_kernel, first_bias = (_numpy(w) for w in (hidden or trained.get_layer("logits")).weights)
     if hidden is None:
         first_kernel, first_bias = last_kernel, last_bias
@@ -160,15 +160,15 @@ def export_folder(
     """
     import keras
 
-    temperature = calibrate.fit_temperature(validation_logits, validation_labels, prior)
-    probabilities = calibrate.probabilities_at(validation_logits, prior, temperature)
+    calibration = calibrate.fit(validation_logits, validation_labels, prior)
+    probabilities = calibration.probabilities(validation_logits, prior)
     malignant = np.array(lesions.malignant_mask(codes))
     score = probabilities[:, malignant].sum(axis=1)
 
     partial = folder.with_name(f"partial-{folder.name}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    model = inference_model(trained, prior, temperature, experiment.input_size)
+    model = inference_model(trained, prior, calibration, experiment.input_size)
     model.save(partial / "model.keras")
     write_onnx(model, partial / "model.onnx")
     document = {
@@ -178,7 +178,7 @@ def export_folder(
         "classes": list(codes),
         "prior": [float(value) for value in prior],
         "input_size": experiment.input_size,
-        "temperature": temperature,
+        "calibration": {"temperature": calibration.temperature, "bias": calibration.bias.tolist()},
         "operating_points": calibrate.operating_points(malignant[validation_labels], score),
         "prediction_sets": calibrate.prediction_sets(validation_labels, probabilities),
         "parameters": int(trained.count_params()),

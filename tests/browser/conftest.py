@@ -66,6 +66,8 @@ def _wait(url, process, log, seconds=120):
 
 @pytest.fixture(scope="session")
 def browser():
+    if not CHROMIUM and os.environ.get("REQUIRE_BROWSER"):
+        pytest.fail("REQUIRE_BROWSER is set and there is no Chromium")
     if not CHROMIUM:
         pytest.skip("there is no Chromium; install it (Debian: apt-get install chromium) or name one in CHROMIUM")
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

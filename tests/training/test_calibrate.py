@@ -18,21 +18,35 @@ def sample():
 
 def test_the_temperature_undoes_overconfidence(sample):
     logits, labels = sample
-    assert calibrate.fit_temperature(logits, labels, PRIOR) == pytest.approx(2, rel=0.05)
+    calibration = calibrate.fit(logits, labels, PRIOR)
+    assert calibration.temperature == pytest.approx(2, rel=0.05)
+    assert np.ptp(calibration.bias) < 0.15
+
+
+def test_the_biases_undo_a_networks_leaning_towards_a_class(sample):
+    logits, labels = sample
+    leaning = calibrate.fit(logits + np.array([0, 1.0, 0]), labels, PRIOR)
+    assert leaning.bias[1] - leaning.bias[0] == pytest.approx(-0.5, abs=0.1)
+
+
+def test_few_pictures_leave_the_biases_near_zero(sample):
+    logits, labels = sample
+    assert np.abs(calibrate.fit(logits[:12], labels[:12], PRIOR).bias).max() < 1
 
 
 def test_calibrated_probabilities_have_a_small_calibration_error(sample):
     logits, labels = sample
-    before = calibrate.probabilities_at(logits, PRIOR, 1.0)
-    after = calibrate.probabilities_at(logits, PRIOR, calibrate.fit_temperature(logits, labels, PRIOR))
+    before = calibrate.Calibration(1.0, np.zeros(3)).probabilities(logits, PRIOR)
+    after = calibrate.fit(logits, labels, PRIOR).probabilities(logits, PRIOR)
     assert metrics.expected_calibration_error(labels, after) < 0.015
     assert metrics.expected_calibration_error(labels, before) > 0.04
 
 
-def test_dividing_the_prior_out_gives_the_networks_own_answer(sample):
+def test_dividing_the_prior_out_gives_the_calibrated_answer_at_equal_priors(sample):
     logits, _ = sample
-    equal = at_prior(calibrate.probabilities_at(logits, PRIOR, 1.7), PRIOR, "equal")
-    assert (equal.argmax(1) == logits.argmax(1)).all()
+    calibration = calibrate.Calibration(1.7, np.array([0.1, -0.2, 0.1]))
+    equal = at_prior(calibration.probabilities(logits, PRIOR), PRIOR, "equal")
+    np.testing.assert_allclose(equal, calibration.probabilities(logits, np.full(3, 1 / 3)))
 
 
 def test_operating_points_reach_their_sensitivity():
@@ -47,7 +61,7 @@ def test_operating_points_reach_their_sensitivity():
 
 def test_prediction_sets_cover_what_they_promise(sample):
     logits, labels = sample
-    probabilities = calibrate.probabilities_at(logits, PRIOR, 2.0)
+    probabilities = calibrate.Calibration(2.0, np.zeros(3)).probabilities(logits, PRIOR)
     fitted, fresh = slice(0, 10000), slice(10000, None)
     for entry in calibrate.prediction_sets(labels[fitted], probabilities[fitted]):
         true = probabilities[fresh][np.arange(10000), labels[fresh]]

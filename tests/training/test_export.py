@@ -15,6 +15,7 @@ from training import calibrate, export
 
 pytestmark = pytest.mark.training
 PRIOR = np.array([0.03, 0.05, 0.11, 0.01, 0.11, 0.67, 0.02])
+CALIBRATION = calibrate.Calibration(1.3, np.linspace(-0.5, 0.5, 7))
 
 
 @pytest.fixture(params=[0, 5], ids=["linear head", "hidden layer"])
@@ -43,15 +44,15 @@ def export_tiny(network, folder):
     export.export_folder(network, tiny.EXPERIMENT, lesions.CODES, PRIOR, logits, labels, record, folder)
 
 
-def test_probabilities_are_the_networks_logits_with_prior_and_temperature(network, pictures):
-    graph = export.inference_model(network, PRIOR, 1.3, 32)
-    expected = calibrate.probabilities_at(network.predict(pictures, verbose=0), PRIOR, 1.3)
+def test_probabilities_are_the_networks_logits_with_calibration_and_prior(network, pictures):
+    graph = export.inference_model(network, PRIOR, CALIBRATION, 32)
+    expected = CALIBRATION.probabilities(network.predict(pictures, verbose=0), PRIOR)
     np.testing.assert_allclose(graph.predict(pictures, verbose=0)["probabilities"], expected, atol=1e-5)
 
 
 def test_the_mean_of_a_heatmap_is_what_the_pooled_features_contribute(network, pictures):
     """Summed over the picture, a class activation map is gradient times pooled features, in any ReLU head."""
-    graph = export.inference_model(network, PRIOR, 1.3, 32)
+    graph = export.inference_model(network, PRIOR, CALIBRATION, 32)
     outputs = graph.predict(pictures, verbose=0)
 
     def logits(embedding):
