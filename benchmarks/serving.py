@@ -56,6 +56,8 @@ class ServingCommand:
     """Files of the batch; taken again from the start where the folder has fewer."""
     baseline: bool = False
     """Also measure Keras' predict on TensorFlow, one picture at a time."""
+    readme: Path | None = None
+    """A README whose table (between its `serving` marks) is replaced."""
 
 
 def median_seconds(call: Callable[[Path], object], files: list[Path]) -> float:
@@ -159,9 +161,12 @@ def main() -> None:
     if not files:
         raise SystemExit(f"{command.files} holds no .jpg files.")
     rows = [*measure_page(command, files), *measure_library(command, files)]
-    print(f"{os.cpu_count()} CPU cores, model {command.model}\n\n| what | measured |\n|---|---|")
-    for name, value in rows:
-        print(f"| {name} | {value} |")
+    table = "\n".join(["| what | measured |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
+    print(f"{os.cpu_count()} CPU cores, model {command.model}\n\n{table}")
+    if command.readme:
+        from training.card import replace_marked
+
+        replace_marked(command.readme, "serving", table)
 
 
 if __name__ == "__main__":

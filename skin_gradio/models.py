@@ -24,12 +24,18 @@ class ModelError(ValueError):
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """A threshold on the malignancy score, with what it gave on validation pictures (0 to 1 each)."""
+    """A threshold on the malignancy score and what it gave, 0 to 1 each.
+
+    The threshold was chosen on validation pictures; `test_sensitivity` and `test_specificity` are what it gave on
+    pictures that had no part in that, None where the model was not measured.
+    """
 
     name: str
     threshold: float
     sensitivity: float
     specificity: float
+    test_sensitivity: float | None = None
+    test_specificity: float | None = None
 
 
 @dataclass(frozen=True)
@@ -147,15 +153,25 @@ def _parse(folder: Path, card: dict[str, Any], origin: str) -> ModelFolder:
     size = card["input_size"]
     if not isinstance(size, int) or not 16 <= size <= MAX_INPUT_SIZE:
         raise ValueError(f"its input size must be a whole number from 16 to {MAX_INPUT_SIZE}, and is {size!r}")
-    points = tuple(
-        OperatingPoint(str(p["name"]), float(p["threshold"]), float(p["sensitivity"]), float(p["specificity"]))
-        for p in card["operating_points"]
-    )
-    if not points or any(not 0 <= value <= 1 for p in points for value in (p.threshold, p.sensitivity, p.specificity)):
-        raise ValueError("it needs operating points with figures from 0 to 1")
+    points = _operating_points(card)
     # A Hub snapshot's folder is named by its commit; elsewhere the checksums say which version this is.
     revision = folder.name if origin else str(card["sha256"]["model.onnx"])[:12]
     return ModelFolder(folder, str(card["name"]), origin + revision, codes, prior, size, points, card)
+
+
+def _operating_points(card: dict[str, Any]) -> tuple[OperatingPoint, ...]:
+    tested = (card.get("metrics") or {}).get("figures") or {}
+    points = []
+    for number, point in enumerate(card["operating_points"]):
+        figures = [float(point[name]) for name in ("threshold", "sensitivity", "specificity")]
+        if f"sensitivity_{number}" in tested:
+            figures += [float(tested[f"{name}_{number}"]["value"]) for name in ("sensitivity", "specificity")]
+        if not all(0 <= value <= 1 for value in figures):
+            raise ValueError("its operating points need figures from 0 to 1")
+        points.append(OperatingPoint(str(point["name"]), *figures))
+    if not points:
+        raise ValueError("it has no operating points")
+    return tuple(points)
 
 
 def sha256(path: Path) -> str:

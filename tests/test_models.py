@@ -67,10 +67,10 @@ def test_a_missing_file_is_refused_by_name(folder, name):
         ({"prior": None}, "not usable"),
         ({"input_size": 10**9}, "its input size must be"),
         ({"input_size": "224"}, "its input size must be"),
-        ({"operating_points": []}, "needs operating points"),
+        ({"operating_points": []}, "has no operating points"),
         (
             {"operating_points": [{"name": "x", "threshold": 7, "sensitivity": 0, "specificity": 0}]},
-            "needs operating points",
+            "operating points need figures from 0 to 1",
         ),
         ({"sha256": {}}, "lacks the checksums"),
         ({"sha256": {**card()["sha256"], "../secret": "0"}}, "no part of a model folder"),
@@ -94,6 +94,12 @@ def test_a_name_that_means_nothing_says_what_would(name, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelError, match="no folder, no bundled model"):
         find_model(name)
+
+
+def test_an_operating_point_says_what_it_gave_on_test_pictures(folder):
+    write(folder, metrics={"figures": {"sensitivity_0": {"value": 0.83}, "specificity_0": {"value": 0.81}}})
+    point = find_model(str(folder)).operating_points[0]
+    assert (point.sensitivity, point.test_sensitivity, point.test_specificity) == (0.9, 0.83, 0.81)
 
 
 def test_a_hub_id_is_fetched_at_its_revision(folder, monkeypatch):

@@ -5,7 +5,6 @@ from typing import Any
 
 from skin_gradio import lesions
 
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 CITATIONS = """\
 - Tschandl, P., Rosendahl, C. & Kittler, H. The HAM10000 dataset, a large collection of multi-source dermatoscopic
   images of common pigmented skin lesions. *Sci. Data* 5, 180161 (2018). <https://doi.org/10.1038/sdata.2018.161>
@@ -170,11 +169,15 @@ def _metadata(document: dict[str, Any]) -> str:
     return "\n".join([*lines, "---"])
 
 
-def write_readme_figures(readme: Path, document: dict[str, Any]) -> bool:
-    """Replace what stands between the README's two figure marks; return whether they were there."""
-    text = readme.read_text(encoding="utf-8")
-    if BEGIN not in text or END not in text:
-        return False
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
-    readme.write_text(f"{before}{BEGIN}\n\n{figures_section(document)}\n\n{END}{after}", encoding="utf-8")
-    return True
+def replace_marked(readme: Path, mark: str, text: str) -> None:
+    """Replace what stands between a README's `<!-- MARK: begin -->` and `<!-- MARK: end -->`.
+
+    Raises ValueError when the marks are not there.
+    """
+    begin, end = f"<!-- {mark}: begin -->", f"<!-- {mark}: end -->"
+    whole = readme.read_text(encoding="utf-8")
+    before, found, rest = whole.partition(begin)
+    _, ended, after = rest.partition(end)
+    if not found or not ended:
+        raise ValueError(f"{readme} lacks the marks {begin} and {end}.")
+    readme.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")

@@ -158,8 +158,8 @@ def main() -> None:
         document = {**model.card, "metrics": measured}
         export.write_document(model.path, document)
         print(f"Figures written to {model.path / 'model.json'} and the card beside it.")
-        if command.readme and not card.write_readme_figures(command.readme, document):
-            raise SystemExit(f"{command.readme} has no marks {card.BEGIN} and {card.END}.")
+        if command.readme:
+            card.replace_marked(command.readme, "figures", card.figures_section(document))
 
 
 if __name__ == "__main__":

@@ -95,21 +95,27 @@ def score_card(score: float, point: OperatingPoint, malignant_names: list[str]) 
     """Return the malignancy score beside its operating point, and what that point found on validation pictures."""
     above = score >= point.threshold
     verdict, side = ("Higher score", "at or above") if above else ("Lower score", "below")
+    # Figures from pictures that did not choose the threshold, where there are any: those are the ones to trust.
+    if point.test_sensitivity is not None and point.test_specificity is not None:
+        where, sensitivity, specificity = "test", point.test_sensitivity, point.test_specificity
+    else:
+        where, sensitivity, specificity = "validation", point.sensitivity, point.specificity
     caveat = (
-        f"A higher score is no diagnosis: {percent(1 - point.specificity)} of the other lesions scored so too."
+        f"A higher score is no diagnosis: {percent(1 - specificity)} of the other lesions scored so too."
         if above
-        else f"A lower score rules nothing out: {percent(1 - point.sensitivity)} of the malignant ones scored so too."
+        else f"A lower score rules nothing out: {percent(1 - sensitivity)} of the malignant ones scored so too."
     )
     names = ", ".join(in_running_text(name) for name in malignant_names[:-1]) + f" or {malignant_names[-1].lower()}"
     return (
         f'<section class="card score {"above" if above else "below"}" aria-labelledby="score-title">'
         '<h3 id="score-title">Malignancy score</h3>'
         f'<p class="score-line"><span class="score-value">{score:.3f}</span> <strong>{verdict}</strong>:'
-        f" {side} the threshold {point.threshold:.3f} of the operating point “{escape(point.name)}”.</p>"
+        f" {side} the threshold {point.threshold:.3f}, chosen on validation pictures for"
+        f" {escape(point.name)}.</p>"
         f'<div class="score-track" aria-hidden="true"><span style="width:{100 * score:.2f}%"></span>'
         f'<i style="left:{100 * point.threshold:.2f}%"></i></div>'
-        f"<p>On validation pictures this threshold found {percent(point.sensitivity)} of the malignant lesions"
-        f" (sensitivity) and left {percent(point.specificity)} of the others below it (specificity)."
+        f"<p>On {where} pictures it found {percent(sensitivity)} of the malignant lesions"
+        f" (sensitivity) and left {percent(specificity)} of the others below it (specificity)."
         f" {escape(caveat)}</p>"
         f'<p class="fine">The score is the probability of {escape(names)} together, always'
         " for the mix of the training collection.</p></section>"

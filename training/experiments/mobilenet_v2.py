@@ -1,6 +1,10 @@
 """The default model: MobileNetV2, small enough for two CPU cores.
 
-python -m training.train mobilenet_v2
+    python -m training.train mobilenet_v2
+    python -m training.evaluate weights/mobilenet_v2 --readme README.md
+
+Hardware and duration: two CPU cores that did other work as well, TensorFlow backend, 85 minutes.
+Score: validation BACC 0.767; test BACC 0.768 (0.723 to 0.807) at equal priors, macro AUROC 0.949, ECE 0.029.
 """
 
 from training.experiment import Experiment, Stage
