@@ -47,21 +47,23 @@ def app_url(tmp_path_factory):
             stderr=subprocess.STDOUT,
         )
     try:
-        _wait(url, process, log)
+        if not wait_for_page(url, process):
+            pytest.fail(f"app.py did not open its page:\n{log.read_text()}")
         yield url
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
 
 
-def _wait(url, process, log, seconds=120):
+def wait_for_page(url, process, seconds=120):
+    """Say whether the page opens while the app lives."""
     for _ in range(seconds * 5):
         if process.poll() is not None:
-            break
+            return False
         with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5):
-            return
+            return True
         time.sleep(0.2)
-    pytest.fail(f"app.py did not open its page:\n{log.read_text()}")
+    return False
 
 
 @pytest.fixture(scope="session")
