@@ -19,9 +19,9 @@ from skin_gradio.ui.examples import write_examples  # noqa: E402
 from tests.browser.conftest import ARGUMENTS, CHROMIUM, free_port, wait_for_page  # noqa: E402
 
 
-def single(page: Page, files: list[Path]) -> None:
+def single(page: Page) -> None:
     """One drawing with its answer."""
-    page.set_input_files("#single-zone input[type=file]", files[1])
+    page.click("[data-example='1']")
     page.wait_for_selector("#answer .bars")
     page.wait_for_selector("#seen img")
     page.screenshot(path=ROOT / "docs" / "single.png", full_page=True)
@@ -55,7 +55,7 @@ def main() -> None:
                 page = browser.new_page(viewport={"width": 1280, "height": 900})
                 page.goto(url)
                 page.wait_for_selector("#single-zone .zone")
-                single(page, drawings)
+                single(page)
                 many(page, [*drawings, cut, text])
                 browser.close()
         finally:
