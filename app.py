@@ -78,6 +78,7 @@ def main() -> int:
     os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="skin-uploads-")
     atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # the address shows at once in a log, too
     from skin_gradio.ui.page import build_page, launch_options
 
     try:

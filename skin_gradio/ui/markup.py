@@ -48,8 +48,8 @@ def sentence(finding: Finding) -> str:
     top, next_ = (float(finding.probabilities[i]) for i in order[:2])
     share = "more than 99" if top > 0.995 else f"about {round(100 * top)}"
     text = (
-        f"Of 100 pictures that get this answer, {share} would turn out to be {in_running_text(first.name)}, for pictures"
-        f" like those the model learned from and {_MIX[finding.prior]}."
+        f"Of 100 pictures that get this answer, {share} would turn out to be {in_running_text(first.name)},"
+        f" for pictures like those the model learned from and {_MIX[finding.prior]}."
     )
     if top < 0.5:
         text += " No diagnosis reaches one half: the model is unsure."
@@ -92,7 +92,7 @@ def bars(finding: Finding) -> str:
 
 
 def score_card(score: float, point: OperatingPoint, malignant_names: list[str]) -> str:
-    """Return the malignancy score beside its operating point, and what that point found on pictures it was not trained on."""
+    """Return the malignancy score beside its operating point, and what that point found on held-out pictures."""
     above = score >= point.threshold
     verdict, side = ("Higher score", "at or above") if above else ("Lower score", "below")
     # Figures from pictures that did not choose the threshold, where there are any: those are the ones to trust.

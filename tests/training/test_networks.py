@@ -1,0 +1,80 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.training import tiny
+from training import networks
+
+pytestmark = pytest.mark.training
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What a backbone's builder was asked for; stands in for Keras' download."""
+    seen = []
+
+    class Recorder(tiny.TinyBackbone):
+        def build(self, weights):
+            seen.append(weights)
+            return super().build(None)
+
+    monkeypatch.setitem(networks.BACKBONES, "tiny", Recorder())
+    return seen
+
+
+def test_without_a_local_file_keras_downloads_the_imagenet_weights(asked, monkeypatch):
+    monkeypatch.delenv(networks.STARTING_WEIGHTS, raising=False)
+    networks.build("tiny", 7, 0, 0.2, "imagenet")
+    assert asked == ["imagenet"]
+
+
+def test_a_folder_without_the_network_is_warned_about_and_downloaded(asked, monkeypatch, tmp_path):
+    monkeypatch.setenv(networks.STARTING_WEIGHTS, str(tmp_path))
+    with pytest.warns(UserWarning, match=r"tiny\.weights\.h5 does not exist"):
+        networks.build("tiny", 7, 0, 0.2, "imagenet")
+    assert asked == ["imagenet"]
+
+
+def test_a_local_file_stands_in_for_the_download(asked, monkeypatch, tmp_path):
+    source = tiny.TinyBackbone().build(None)
+    source.save_weights(tmp_path / "tiny.weights.h5")
+    monkeypatch.setenv(networks.STARTING_WEIGHTS, str(tmp_path))
+    model = networks.build("tiny", 7, 0, 0.2, "imagenet")
+    assert asked == [None]
+    for mine, theirs in zip(model.get_layer("backbone").get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_a_weights_file_that_does_not_exist_is_named(asked, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.weights\.h5"):
+        networks.build("tiny", 7, 0, 0.2, str(tmp_path / "nothing.weights.h5"))
+
+
+def test_an_unknown_network_says_which_there_are():
+    with pytest.raises(ValueError, match=r"must be one of .*mobilenet_v2.* Received: vgg99"):
+        networks.build("vgg99", 7, 0, 0.2, "random")
+
+
+@pytest.mark.parametrize("hidden_units", [0, 6])
+def test_a_training_model_takes_pictures_of_any_size(asked, hidden_units):
+    model = networks.build("tiny", 7, hidden_units, 0.2, "random")
+    for side in (24, 33):
+        assert model.predict(np.zeros((2, side, side, 3), np.uint8), verbose=0).shape == (2, 7)
+
+
+@pytest.mark.skipif(
+    not os.environ.get(networks.STARTING_WEIGHTS), reason="STARTING_WEIGHTS_DIR does not name the ImageNet weights"
+)
+def test_the_default_starts_from_imagenet_and_ships_other_weights():
+    """Every tensor that ships was trained: none equals the one it started from."""
+    import keras
+
+    from skin_gradio.models import find_model
+
+    start = networks.build("mobilenet_v2", 7, 0, 0.3, "imagenet").get_layer("backbone")
+    shipped = keras.saving.load_model(Path(find_model().file("model.keras")), compile=False).get_layer("backbone")
+    assert len(start.weights) == len(shipped.weights)
+    for before, after in zip(start.weights, shipped.weights, strict=True):
+        assert not np.array_equal(np.asarray(before), np.asarray(after)), before.path
