@@ -12,11 +12,9 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
 from dataclasses import dataclass
 from typing import get_args
 
-import numpy as np
 import tyro
 
 from skin_gradio.classifier import Classifier
@@ -53,15 +51,12 @@ def command_from_environment() -> AppCommand:
 
 
 def open_classifier(command: AppCommand) -> Classifier:
-    """Return the classifier, its first forward pass under way in the background.
+    """Return the classifier for the model and engine that were asked for.
 
     Raises ModelError when the model cannot be used.
     """
     model = find_model(command.model)
-    classifier = Classifier(model, open_engine(model, command.engine))
-    blank = np.zeros((1, model.input_size, model.input_size, 3), np.uint8)
-    threading.Thread(target=classifier.classify, args=(blank,), name="warm-up", daemon=True).start()
-    return classifier
+    return Classifier(model, open_engine(model, command.engine))
 
 
 def main() -> int:
@@ -77,7 +72,9 @@ def main() -> int:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="skin-uploads-")
     atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    for name in ("SIGTERM", "SIGHUP"):  # a stopped server or a closed terminal; Windows has no SIGHUP
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda *_: sys.exit(0))
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # the address shows at once in a log, too
     from skin_gradio.ui.page import build_page, launch_options
 

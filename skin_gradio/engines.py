@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import threading
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -40,20 +41,39 @@ def open_engine(model: ModelFolder, name: EngineName = "auto", threads: int | No
 
     Args:
         model: a verified model folder.
-        name: `onnx`, `keras` (its backend from KERAS_BACKEND, else the one that is installed), or `auto`: Keras where
-            a GPU and JAX are present, else ONNX Runtime.
+        name: `onnx`, `keras` (its backend from KERAS_BACKEND, else JAX if there is a GPU or no TensorFlow), or `auto`:
+            Keras where a GPU and JAX are present, else ONNX Runtime.
         threads: CPU threads of ONNX Runtime; all cores when None.
 
     Raises ModelError when the graph cannot be opened or does not have the contract's inputs and outputs.
     """
-    if name == "keras" or (name == "auto" and _has_gpu()):
-        return KerasEngine(model)
-    return OnnxEngine(model, threads)
+    with_keras = name == "keras" or (name == "auto" and _has_gpu())
+    engine: Engine = KerasEngine(model) if with_keras else OnnxEngine(model, threads)
+    _try(engine, model)
+    return engine
 
 
 def _has_gpu() -> bool:
-    """Say whether an NVIDIA GPU and JAX are here, without importing JAX where there is none."""
-    return os.path.exists("/dev/nvidia0") and importlib.util.find_spec("jax_cuda12_plugin") is not None
+    """Say whether an NVIDIA GPU and JAX's part for it are here, without importing JAX where there is none."""
+    plugins = ("jax_cuda12_plugin", "jax_cuda13_plugin")
+    return os.path.exists("/dev/nvidia0") and any(importlib.util.find_spec(plugin) for plugin in plugins)
+
+
+def _try(engine: Engine, model: ModelFolder) -> None:
+    """Run a blank picture, which also warms the engine. Raises ModelError when its answer breaks the contract."""
+    size, classes = model.input_size, len(model.codes)
+    try:
+        outputs = engine.run(np.zeros((1, size, size, 3), np.uint8))
+    except Exception as error:  # whatever a foreign graph makes its engine raise
+        raise ModelError(f"{model.path}: the model cannot answer a {size} x {size} picture: {error}") from None
+    maps = outputs.heatmaps.shape
+    if (
+        outputs.probabilities.shape != (1, classes)
+        or (len(maps), maps[0], maps[-1]) != (4, 1, classes)
+        or outputs.embedding.ndim != 2
+        or not np.isclose(outputs.probabilities.sum(), 1, atol=1e-3)
+    ):
+        raise ModelError(f"{model.path}: the model's answers do not fit the {classes} classes of its model.json.")
 
 
 class OnnxEngine:
@@ -74,8 +94,8 @@ class OnnxEngine:
             )
         except Exception as error:  # onnxruntime's exceptions share no public base class
             raise ModelError(f"{model.path}: model.onnx cannot be opened: {error}") from None
-        inputs, outputs = self._session.get_inputs(), {o.name: o.shape for o in self._session.get_outputs()}
-        if len(inputs) != 1 or inputs[0].type != "tensor(uint8)" or not set(OUTPUTS) <= set(outputs):
+        inputs, outputs = self._session.get_inputs(), {output.name for output in self._session.get_outputs()}
+        if len(inputs) != 1 or inputs[0].type != "tensor(uint8)" or not set(OUTPUTS) <= outputs:
             raise ModelError(f"{model.path}: model.onnx must take one uint8 input and return {', '.join(OUTPUTS)}.")
         self._input = inputs[0].name
 
@@ -85,26 +105,27 @@ class OnnxEngine:
 
 
 class KerasEngine:
-    """Keras on the backend that KERAS_BACKEND names, else on JAX or TensorFlow, whichever is installed."""
+    """Keras on the backend that KERAS_BACKEND names; else on JAX if there is a GPU or no TensorFlow."""
 
     def __init__(self, model: ModelFolder):
-        if "KERAS_BACKEND" not in os.environ and importlib.util.find_spec("tensorflow") is None:
+        if "KERAS_BACKEND" not in os.environ and (_has_gpu() or importlib.util.find_spec("tensorflow") is None):
             os.environ["KERAS_BACKEND"] = "jax"
         try:
             import keras
         except ImportError as error:
             raise ModelError(f"The keras engine needs keras and jax or tensorflow: {error}") from None
         self.name = f"keras-{keras.backend.backend()}"
+        # On JAX a forward pass gives its weights away while it runs; another thread would find them deleted.
+        self._lock = threading.Lock()
         try:
             self._model = keras.saving.load_model(model.file("model.keras"), compile=False, safe_mode=True)
         except Exception as error:  # whatever a foreign file makes Keras raise
             raise ModelError(f"{model.path}: model.keras cannot be opened: {error}") from None
-        if set(self._model.output_names if isinstance(self._model.output, dict) else ()) != set(OUTPUTS) and (
-            not isinstance(self._model.output, dict) or set(self._model.output) != set(OUTPUTS)
-        ):
+        if not isinstance(self._model.output, dict) or set(self._model.output) != set(OUTPUTS):
             raise ModelError(f"{model.path}: model.keras must return {', '.join(OUTPUTS)}.")
 
     def run(self, pictures: np.ndarray) -> Outputs:
         """Return the graph's outputs for uint8 (n, size, size, 3) RGB."""
-        outputs = self._model.predict_on_batch(pictures)
+        with self._lock:
+            outputs = self._model.predict_on_batch(pictures)
         return Outputs(*(np.asarray(outputs[name]) for name in OUTPUTS))

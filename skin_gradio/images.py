@@ -25,7 +25,7 @@ MAX_PIXELS = 400_000_000
 LARGE_PIXELS = 16_000_000
 # Every scan of a progressive JPEG costs a pass over the picture; a usual one has ten, a hostile one millions.
 MAX_SCANNED_PIXELS = 4_000_000_000
-# A JPEG is decoded at the smallest scale whose shorter side keeps this length: twice any model's input.
+# A JPEG is decoded at the smallest scale whose shorter side keeps this length: twice the input of a model at 448 px.
 DRAFT_SIDE = 896
 WORKING_SIDE = 1024
 

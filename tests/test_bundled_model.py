@@ -161,3 +161,30 @@ def test_the_app_path_imports_neither_keras_nor_a_backend():
 def test_model_json_is_what_the_folder_was_measured_and_trained_with(model):
     training = json.loads((BUNDLED / "mobilenet_v2" / "model.json").read_text())["training"]
     assert {"experiment", "data_fingerprint", "versions", "backend", "seconds", "hardware"} <= set(training)
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("backend", ["jax", "tensorflow"])
+def test_keras_answers_several_threads_at_once(backend):
+    script = (
+        "import numpy as np; from concurrent.futures import ThreadPoolExecutor;"
+        "from skin_gradio.engines import open_engine; from skin_gradio.models import find_model;"
+        "engine = open_engine(find_model(), 'keras'); blank = np.zeros((1, 224, 224, 3), np.uint8);"
+        "answers = list(ThreadPoolExecutor(4).map(lambda _: engine.run(blank).probabilities, range(16)));"
+        "assert np.ptp(np.stack(answers), axis=0).max() < 1e-6"
+    )
+    subprocess.run([sys.executable, "-c", script], env={**os.environ, "KERAS_BACKEND": backend}, cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"input_size": 192}, "cannot answer a 192 x 192 picture"),
+        ({"codes": ("mel", "nv"), "prior": (0.3, 0.7)}, "do not fit the 2 classes"),
+    ],
+)
+def test_a_graph_that_is_not_what_its_model_json_says_is_refused(model, changes, reason):
+    from dataclasses import replace
+
+    with pytest.raises(ModelError, match=reason):
+        open_engine(replace(model, **changes), "onnx")

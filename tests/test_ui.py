@@ -392,7 +392,13 @@ def test_about_shows_the_figures_of_the_card_or_says_that_there_are_none():
     figure = {"value": 0.701, "low": 0.65, "high": 0.75}
     keys = [key for key, _, _ in about._FIGURES]
     card = {
-        "metrics": {"collection": "HAM10000", "pictures": 1498, "lesions": 1121, "figures": dict.fromkeys(keys, figure)}
+        "metrics": {
+            "collection": "HAM10000",
+            "picture_size": "256 x 256",
+            "pictures": 1498,
+            "lesions": 1121,
+            "figures": dict.fromkeys(keys, figure),
+        }
     }
     assert about.figures(card).count("0.650 to 0.750") == len(keys)
     assert "1,498 pictures of 1,121 lesions" in about.figures(card)

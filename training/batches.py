@@ -9,18 +9,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from skin_gradio.images import read_picture
+from training import ham10000
 from training.experiment import Augmentation
 
 CACHE_SIDE = 256
 
 
 def decode(paths: Sequence[Path], side: int = CACHE_SIDE) -> np.ndarray:
-    """Return the pictures as uint8 (n, side, side, 3), in order. Raises UnusableImage for one that cannot be read."""
+    """Return the pictures as uint8 (n, side, side, 3), in order.
+
+    Raises DatasetError that names a picture which cannot be read.
+    """
     pictures = np.empty((len(paths), side, side, 3), np.uint8)
 
     def one(position: int) -> None:
-        pictures[position] = read_picture(paths[position]).resized(side)
+        pictures[position] = ham10000.read_training_picture(paths[position]).resized(side)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(one, range(len(paths))))

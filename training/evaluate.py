@@ -7,16 +7,18 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
+from PIL import Image
 
 from skin_gradio import lesions
 from skin_gradio.classifier import at_prior
 from skin_gradio.engines import Engine, EngineName, open_engine
 from skin_gradio.models import ModelFolder, find_model
 from training import card, export, ham10000, metrics
+from training.command import run_command
 
 BATCH = 64
 
@@ -29,8 +31,8 @@ class EvaluateCommand:
     """A model folder, a bundled model's name or a Hub id."""
     data: Path | None = None
     """HAM10000's folder in Kaggle's layout; HAM10000_DIR when not given."""
-    split: str = "test"
-    """Part of the committed split to measure on; only figures of `test` are written into the folder."""
+    split: Literal["train", "validation", "test"] = "test"
+    """Part of the committed split to measure on; only figures of `test` are written, and only into a local folder."""
     engine: EngineName = "onnx"
     """Engine that runs the model."""
     cache: Path = Path("runs/cache")
@@ -99,6 +101,7 @@ def _baseline(labels: np.ndarray, probabilities: np.ndarray, malignant: np.ndarr
         "macro_auroc": metrics.macro_auroc(labels, probabilities),
         "malignant_auroc": metrics.auroc(malignant[labels], probabilities[:, malignant].sum(axis=1)),
         "expected_calibration_error": metrics.expected_calibration_error(labels, probabilities),
+        "brier_score": metrics.brier_score(labels, probabilities),
     }
 
 
@@ -152,9 +155,12 @@ def main() -> None:
     labels = index["dx"].map(model.codes.index).to_numpy()[rows]
     probabilities = predict(open_engine(model, command.engine), batches.resize_all(pictures[rows], model.input_size))
     measured = measure(model, labels, probabilities, index["group"].to_numpy()[rows], command.repeats)
-    measured = {"collection": "HAM10000", "split": command.split, **measured}
+    with Image.open(index["path"][rows[0]]) as first:
+        size = "{} x {}".format(*first.size)
+    measured = {"collection": "HAM10000", "split": command.split, "picture_size": size, **measured}
     print(json.dumps({name: round(figure["value"], 4) for name, figure in measured["figures"].items()}, indent=1))
-    if command.split == "test":
+    # A Hub model's folder is the Hub's cache, whose files must stay what its revision says.
+    if command.split == "test" and "@" not in model.revision:
         document = {**model.card, "metrics": measured}
         export.write_document(model.path, document)
         print(f"Figures written to {model.path / 'model.json'} and the card beside it.")
@@ -163,4 +169,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

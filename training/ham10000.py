@@ -13,7 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from skin_gradio import lesions
-from skin_gradio.images import UnusableImage, read_picture
+from skin_gradio.images import Picture, UnusableImage, read_picture
+from training.command import UserError, run_command
 
 SPLIT_FILE = Path(__file__).parent / "splits" / "ham10000.csv"
 SPLIT_SEED = 20180814  # the day the data descriptor appeared
@@ -45,7 +46,7 @@ DUPLICATE_PAIRS = (
 )
 
 
-class DatasetError(ValueError):
+class DatasetError(UserError):
     """The data set's folder is not as it should be; the message names the file and what would be right."""
 
 
@@ -179,10 +180,15 @@ def write_split(table: pd.DataFrame, path: Path) -> None:
 def check_pictures(index: pd.DataFrame) -> None:
     """Decode every picture. Raises DatasetError that names the first one which cannot be read."""
     for path in index["path"]:
-        try:
-            read_picture(path)
-        except UnusableImage as error:
-            raise DatasetError(f"{path}: {error}") from error
+        read_training_picture(path)
+
+
+def read_training_picture(path: Path) -> Picture:
+    """Read a picture as uploads are read. Raises DatasetError that names one which cannot be read."""
+    try:
+        return read_picture(path)
+    except UnusableImage as error:
+        raise DatasetError(f"{path}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -211,4 +217,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -26,6 +26,7 @@ import tyro
 
 from skin_gradio import lesions
 from training import experiments, ham10000
+from training.command import UserError, run_command
 from training.experiment import Backend, Experiment
 
 
@@ -66,7 +67,7 @@ class Progress:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
-class ResumeError(ValueError):
+class ResumeError(UserError):
     """The folder holds a run of another experiment or other data."""
 
 
@@ -392,4 +393,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -27,8 +27,8 @@ LIMITS = """\
 PRIVACY = """\
 ### Privacy
 
-Pictures are sent to the server that runs this page and nowhere else. They are deleted after an hour, and at the latest
-when the server stops; nothing is learned from them. The page loads nothing from other hosts."""
+Pictures are sent to the server that runs this page and nowhere else. They are deleted about an hour later, and at the
+latest when the server is stopped; nothing is learned from them. The page loads nothing from other hosts."""
 
 LICENCE = """\
 ### Licence and citations
@@ -80,7 +80,8 @@ def figures(card: dict[str, Any]) -> str:
         rows = [_figure_row(title, mix, metrics["figures"][key]) for key, title, mix in _FIGURES]
         caption = (
             f"Test split of {metrics['collection']}: {int(metrics['pictures']):,} pictures of"
-            f" {int(metrics['lesions']):,} lesions, none of which was trained on."
+            f" {int(metrics['lesions']):,} lesions, none of which was trained on, in copies of"
+            f" {metrics['picture_size']} pixels."
             " Intervals: 95%, bootstrap over lesions."
         )
     except (KeyError, TypeError, ValueError):

@@ -11,6 +11,7 @@ from skin_gradio import batch
 from skin_gradio.classifier import Classifier, Finding, Prior
 from skin_gradio.images import UnusableImage, read_picture
 from skin_gradio.ui.dropzone import Upload, uploaded_path
+from skin_gradio.ui.runs import CSV_SUFFIXES
 
 
 def add_endpoints(classifier: Classifier) -> None:
@@ -38,7 +39,8 @@ def add_endpoints(classifier: Classifier) -> None:
         _check_prior(prior)
         uploads = [_upload(picture) for picture in pictures]
         items = batch.list_items([upload.path for upload in uploads], [upload.name for upload in uploads])
-        csv = Path(tempfile.mkdtemp(prefix="skin-csv-", dir=gr.utils.get_upload_folder())) / "skin-lesions.csv"
+        folder = Path(tempfile.mkdtemp(prefix="skin-csv-", dir=gr.utils.get_upload_folder()))
+        csv = folder / f"skin-lesions-{CSV_SUFFIXES[prior]}.csv"
         answers = []
         with batch.CsvWriter(csv, classifier.model) as writer:
             for row in batch.classify_items(items, classifier, prior):

@@ -1,6 +1,5 @@
 """The tab for many pictures: files, folders and zips in; rows as they finish, and a CSV."""
 
-import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -36,15 +35,20 @@ def classify(classifier: Classifier, uploads: list[Upload], run: Run) -> Iterato
 
 
 def write_csv(classifier: Classifier, run: Run) -> str:
-    """Write what a run has done as CSV, for its prior, and return the path."""
+    """Write what a run has done as CSV, for its prior, and return the path; the file is replaced whole."""
     nothing = np.empty(0, np.float32)
-    with batch.CsvWriter(run.csv, classifier.model) as writer:
-        for row in run.kept_rows():
-            finding = None
-            if row.probabilities is not None and row.score is not None:
-                finding = Finding(run.codes, row.probabilities, run.prior, row.score, nothing, nothing)
-            writer.write(batch.Row(row.file, row.status, row.reason, finding, None))
-    return str(run.csv)
+    with run.writing:
+        prior = run.prior
+        path = run.csv(prior)
+        partial = path.with_suffix(".partial")
+        with batch.CsvWriter(partial, classifier.model) as writer:
+            for row in run.kept_rows(prior):
+                finding = None
+                if row.probabilities is not None and row.score is not None:
+                    finding = Finding(run.codes, row.probabilities, prior, row.score, nothing, nothing)
+                writer.write(batch.Row(row.file, row.status, row.reason, finding, None))
+        partial.replace(path)
+    return str(path)
 
 
 def build_batch(classifier: Classifier, prior: gr.Radio, runs: Runs) -> None:
@@ -65,16 +69,20 @@ def build_batch(classifier: Classifier, prior: gr.Radio, runs: Runs) -> None:
     toolbar = gr.HTML("", js_on_load=SCRIPT, elem_id="batch-toolbar", apply_default_css=False)
     table = gr.HTML("", js_on_load=SCRIPT, elem_id="batch-table", apply_default_css=False)
 
-    def run_batch(value: str, prior: Prior, request: gr.Request) -> Iterator[tuple[Any, ...]]:
+    def prepare(value: str, prior: Prior, request: gr.Request) -> tuple[Any, ...]:
+        """Open the run before it waits for a place, so that it can be cancelled from now on."""
         uploads = read_uploads(value)
         if not uploads:
             problem = markup.message("There are no files.", "Uploads are deleted after a while; drop them again.")
-            yield problem, "", "", *_buttons(ready=False)
-            return
+            return problem, "", "", *_buttons(ready=False), []
         total = batch.count_items([upload.path for upload in uploads], [upload.name for upload in uploads])
-        run = Run(classifier.model.codes, classifier.model.prior, prior, total)
-        runs.keep(_session(request), run)
-        yield progress_line(run), "", "", *_buttons(running=True)
+        runs.keep(_session(request), Run(classifier.model.codes, classifier.model.prior, prior, total))
+        return _WAITING, "", "", *_buttons(running=True), uploads
+
+    def run_batch(uploads: list[Upload], request: gr.Request) -> Iterator[tuple[Any, ...]]:
+        run = runs.of(_session(request))
+        if not uploads or run is None or run.finished:
+            return
         table_before = ""
         try:
             for _ in classify(classifier, uploads, run):
@@ -91,6 +99,11 @@ def build_batch(classifier: Classifier, prior: gr.Radio, runs: Runs) -> None:
         if runs.of(_session(request)) is run:
             csv = write_csv(classifier, run)
             yield progress_line(run), toolbar_html(run), table_html(run, point), *_buttons(csv=csv)
+
+    def files_changed(value: str, request: gr.Request) -> Any:
+        run = runs.of(_session(request))
+        idle = run is None or run.finished
+        return gr.update(interactive=idle and bool(read_uploads(value)))
 
     def cancel_batch(request: gr.Request) -> Any:
         runs.cancel(_session(request))
@@ -119,15 +132,11 @@ def build_batch(classifier: Classifier, prior: gr.Radio, runs: Runs) -> None:
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     latest: dict[str, Any] = {**private, "queue": False, "trigger_mode": "always_last"}
     zone.input(lambda: gr.update(interactive=False), None, start, queue=False, **private)
-    gr.on(
-        [zone.upload, zone.clear],
-        lambda value: gr.update(interactive=bool(read_uploads(value))),
-        zone,
-        start,
-        **latest,
+    gr.on([zone.upload, zone.clear], files_changed, zone, start, **latest)
+    chosen = gr.State([])
+    start.click(prepare, [zone, prior], [*results, chosen], queue=False, **private).then(
+        run_batch, chosen, results, concurrency_id="batch", concurrency_limit=2, **private
     )
-    start.click(None, None, progress, js=f"() => {json.dumps(_WAITING)}", api_visibility="private")
-    start.click(run_batch, [zone, prior], results, concurrency_id="batch", concurrency_limit=2, **private)
     cancel.click(cancel_batch, None, cancel, queue=False, **private)
     prior.change(change_prior, prior, [toolbar, table, download], **latest)
     gr.on([toolbar.select, table.select], change_view, None, [toolbar, table], **latest)

@@ -19,6 +19,7 @@ from skin_gradio import lesions
 from skin_gradio.classifier import Prior, at_prior
 
 PAGE_ROWS = 50
+CSV_SUFFIXES: dict[Prior, str] = {"collection": "training-mix", "equal": "equal-mix"}
 LIFETIME_SECONDS = 3600.0
 # What a sort key means in SQL. Failed files have no figures and come last when the highest figure comes first.
 SORT_KEYS = {
@@ -94,14 +95,15 @@ class Run:
         self.folder = Path(tempfile.mkdtemp(prefix="skin-run-"))
         self._mix = np.asarray(mix, np.float64)
         self._lock = threading.Lock()
+        self.writing = threading.Lock()
+        """Held while a CSV is written."""
         self._deleted = False
         self._table = sqlite3.connect(self.folder / "rows.sqlite", check_same_thread=False, isolation_level=None)
         self._table.executescript(_SCHEMA)
 
-    @property
-    def csv(self) -> Path:
-        """Where the run's CSV is written."""
-        return self.folder / "skin-lesions.csv"
+    def csv(self, prior: Prior) -> Path:
+        """Return where the CSV for a mix of diagnoses is written; its name says which."""
+        return self.folder / f"skin-lesions-{CSV_SUFFIXES[prior]}.csv"
 
     @property
     def pages(self) -> int:
@@ -139,12 +141,12 @@ class Run:
                     [(*self._top(np.frombuffer(blob)), number) for number, blob in kept],
                 )
 
-    def at_prior(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return probabilities that hold for the training collection's mix for the run's prior instead."""
-        return at_prior(probabilities, self._mix, self.prior)
+    def at_prior(self, probabilities: np.ndarray, prior: Prior) -> np.ndarray:
+        """Return probabilities that hold for the training collection's mix for another one instead."""
+        return at_prior(probabilities, self._mix, prior)
 
     def _top(self, probabilities: np.ndarray) -> tuple[str, str, float]:
-        shown = self.at_prior(probabilities)
+        shown = self.at_prior(probabilities, self.prior)
         place = int(shown.argmax())
         return self.codes[place], lesions.BY_CODE[self.codes[place]].name, float(shown[place])
 
@@ -162,8 +164,8 @@ class Run:
             ).fetchall()
         return [ShownRow(*values) for values in found]
 
-    def kept_rows(self) -> Iterator[KeptRow]:
-        """Yield every row without its thumbnail in the order of the files, probabilities for the run's prior."""
+    def kept_rows(self, prior: Prior) -> Iterator[KeptRow]:
+        """Yield every row without its thumbnail in the order of the files, probabilities for a mix of diagnoses."""
         number = 0
         while True:
             with self._lock:
@@ -178,7 +180,7 @@ class Run:
                 return
             number = chunk[-1][0]
             for _, file, status, reason, blob, score in chunk:
-                probabilities = None if blob is None else self.at_prior(np.frombuffer(blob))
+                probabilities = None if blob is None else self.at_prior(np.frombuffer(blob), prior)
                 yield KeptRow(file, status, reason, probabilities, score, None)
 
     def sort(self, key: str) -> None:
@@ -239,7 +241,11 @@ class Runs:
         """Delete the runs that have ended and that nobody has looked at for the lifetime."""
         limit = time.monotonic() - self._lifetime
         with self._lock:
-            old = [session for session, run in self._runs.items() if run.finished and run.used < limit]
+            old = [
+                session
+                for session, run in self._runs.items()
+                if run.used < limit and (run.finished or run.cancelled.is_set())
+            ]
             runs = [self._runs.pop(session) for session in old]
         for run in runs:
             run.delete()

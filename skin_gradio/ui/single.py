@@ -97,8 +97,10 @@ def build_single(classifier: Classifier, prior: gr.Radio, drawings: Sequence[Pat
             upload = None
         return *answer(classifier, upload, prior), upload
 
-    def classify_again(upload: Upload | None, prior: Prior) -> tuple[str, str]:
-        return answer(classifier, upload, prior) if upload else (EMPTY, "")
+    def classify_again(upload: Upload | None, prior: Prior, value: str) -> tuple[str, str]:
+        # A picture that was refused before it came here has taken the earlier one's place.
+        here = upload is not None and (upload.path in drawings or upload in read_uploads(value))
+        return answer(classifier, upload, prior) if here else (EMPTY, "")
 
     shared: dict[str, Any] = {
         "concurrency_id": "single",
@@ -112,7 +114,7 @@ def build_single(classifier: Classifier, prior: gr.Radio, drawings: Sequence[Pat
         gallery.select(classify_example, [prior], [result, seen, current], **shared),
     ):
         event.then(None, js=_SHOW_ANSWER, api_visibility="private")
-    prior.change(classify_again, [current, prior], [result, seen], show_progress="hidden", **shared)
+    prior.change(classify_again, [current, prior, zone], [result, seen], show_progress="hidden", **shared)
 
 
 def _gallery(drawings: Sequence[Path]) -> str:

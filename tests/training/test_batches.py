@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skin_gradio.images import UnusableImage, read_picture
+from skin_gradio.images import read_picture
 from training import batches
 from training.experiment import Augmentation
+from training.ham10000 import DatasetError
 
 
 @pytest.fixture
@@ -85,5 +86,5 @@ def test_the_cache_is_read_again_until_a_picture_changes(tmp_path, picture):
 
 def test_an_unreadable_training_picture_is_an_error(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"")
-    with pytest.raises(UnusableImage, match="empty"):
+    with pytest.raises(DatasetError, match=r"a\.jpg: .*empty"):
         batches.decode([tmp_path / "a.jpg"], 32)
