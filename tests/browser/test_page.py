@@ -135,6 +135,20 @@ def test_unusual_pictures_are_answered(open_page, name, data):
     page.locator("#answer .overline", has_text=name).wait_for()
 
 
+def test_a_refused_upload_does_not_bring_the_earlier_answer_back(open_page, tmp_path):
+    page = open_page()
+    drop_single(page, "small.jpg", picture_bytes(1))
+    page.wait_for_selector("#answer .bars")
+    big = tmp_path / "big.jpg"
+    with open(big, "wb") as handle:
+        handle.truncate(101_000_000)
+    page.set_input_files("#single-zone input[type=file]", big)
+    page.locator("#single-zone .zone-status", has_text="101 MB").wait_for()
+    page.get_by_label("Each equally common").check()
+    page.wait_for_timeout(1500)
+    assert page.locator("#answer .bars").count() == 0
+
+
 def test_a_picture_can_be_dragged_and_pasted(open_page):
     page = open_page()
     for event, target in (("drop", "document.querySelector('#single-zone .zone')"), ("paste", "document")):
@@ -230,6 +244,21 @@ def test_a_batch_can_be_cancelled_and_started_again(open_page):
     open_batch(page, [file("again.jpg", picture_bytes(1))])
     start_batch(page)
     progress(page, "^Done: 1 of 1")
+
+
+def test_files_added_during_a_run_wait_for_its_end(open_page):
+    page = open_page()
+    open_batch(page, [file(f"{i:04}.jpg", picture_bytes(i % 7)) for i in range(400)])
+    start_batch(page)
+    progress(page, r"^\d+ of 400")
+    page.set_input_files("#batch-zone input[data-kind=files]", [file("late.jpg", picture_bytes(1))])
+    page.locator("#batch-zone .zone-status", has_text="401 files ready").wait_for()
+    page.wait_for_timeout(500)
+    if "Done" not in page.inner_text("#batch-progress"):
+        assert page.locator("#batch-start").is_disabled()
+    page.click("#batch-cancel")
+    progress(page, "^(Stopped|Done)")
+    page.wait_for_selector("#batch-start:not([disabled])")
 
 
 def test_pages_of_rows_turn(open_page):
