@@ -66,10 +66,10 @@ def _try(engine: Engine, model: ModelFolder) -> None:
         outputs = engine.run(np.zeros((1, size, size, 3), np.uint8))
     except Exception as error:  # whatever a foreign graph makes its engine raise
         raise ModelError(f"{model.path}: the model cannot answer a {size} x {size} picture: {error}") from None
-    maps = outputs.heatmaps.shape
     if (
         outputs.probabilities.shape != (1, classes)
-        or (len(maps), maps[0], maps[-1]) != (4, 1, classes)
+        or outputs.heatmaps.ndim != 4
+        or outputs.heatmaps.shape[-1] != classes
         or outputs.embedding.ndim != 2
         or not np.isclose(outputs.probabilities.sum(), 1, atol=1e-3)
     ):

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from skin_gradio.images import Picture
 from training import ham10000
 from training.experiment import Augmentation
 
@@ -51,8 +52,6 @@ def decode_cached(paths: Sequence[Path], cache: Path, side: int = CACHE_SIDE) ->
 
 def resize_all(pictures: np.ndarray, size: int) -> np.ndarray:
     """Return uint8 (n, size, size, 3): the resize that uploads get, on pictures decoded before."""
-    from skin_gradio.images import Picture
-
     side = pictures.shape[1]
     return np.stack([Picture(np.asarray(p), side, side, "", 1).resized(size) for p in pictures])
 

@@ -4,16 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from skin_gradio import lesions
+from skin_gradio.credit import CITATIONS, CREDIT
 
-CITATIONS = """\
-- Tschandl, P., Rosendahl, C. & Kittler, H. The HAM10000 dataset, a large collection of multi-source dermatoscopic
-  images of common pigmented skin lesions. *Sci. Data* 5, 180161 (2018). <https://doi.org/10.1038/sdata.2018.161>
-- Codella, N. et al. Skin Lesion Analysis Toward Melanoma Detection 2018: A Challenge Hosted by the International Skin
-  Imaging Collaboration (ISIC). arXiv:1902.03368 (2019). <https://arxiv.org/abs/1902.03368>"""
-CREDIT = (
-    "HAM10000 Dataset: (c) by ViDIR Group, Department of Dermatology, Medical University of Vienna;"
-    " <https://doi.org/10.1038/sdata.2018.161>"
-)
+_STARTS = {"imagenet": "ImageNet weights", "random": "random weights"}
 
 
 def _with_interval(figure: dict[str, float]) -> str:
@@ -137,7 +130,8 @@ def model_card(document: dict[str, Any]) -> str:
         f" {training['backend']}, {training['epochs_run']} epochs in {training['seconds'] / 60:.0f} minutes on"
         f" {training['hardware']}; best epoch {training['best_epoch']} (validation BACC"
         f" {training['validation_balanced_accuracy']:.3f} at equal priors).\n"
-        f"- Start: ImageNet weights. Imbalance: classes drawn by count to the power {experiment['sampling_power']:g},"
+        f"- Start: {_STARTS.get(experiment['start'], 'other weights')}."
+        f" Imbalance: classes drawn by count to the power {experiment['sampling_power']:g},"
         " logit adjustment in the loss; the collection's prior is put back when temperature"
         f" ({document['calibration']['temperature']:.3f}) and class biases are fitted on the validation split.\n"
         "- Versions: " + ", ".join(f"{name} {value}" for name, value in training["versions"].items()) + ".",

@@ -339,7 +339,7 @@ def export_best(
     record = {
         "data_fingerprint": ham10000.fingerprint(index),
         "collections": ["HAM10000"],
-        "epochs_run": progress.epoch,
+        "epochs_run": len(progress.history),
         "best_epoch": progress.best_epoch + 1,
         "validation_balanced_accuracy": progress.best_score,
         "seconds": sum(row["seconds"] for row in progress.history),

@@ -6,6 +6,7 @@ from typing import Any
 import gradio as gr
 
 from skin_gradio import lesions
+from skin_gradio.credit import CITATIONS, CREDIT
 from skin_gradio.models import ModelFolder
 
 INTENDED_USE = """\
@@ -30,16 +31,12 @@ PRIVACY = """\
 Pictures are sent to the server that runs this page and nowhere else. They are deleted about an hour later, and at the
 latest when the server is stopped; nothing is learned from them. The page loads nothing from other hosts."""
 
-LICENCE = """\
+LICENCE = f"""\
 ### Licence and citations
 
-Code: Apache-2.0. Weights: CC BY-NC 4.0, as the pictures they were trained on: HAM10000 Dataset, (c) by ViDIR Group,
-Department of Dermatology, Medical University of Vienna, <https://doi.org/10.1038/sdata.2018.161>.
+Code: Apache-2.0. Weights: CC BY-NC 4.0, as the pictures they were trained on. {CREDIT}
 
-- Tschandl, P., Rosendahl, C. & Kittler, H. The HAM10000 dataset, a large collection of multi-source dermatoscopic
-  images of common pigmented skin lesions. *Sci. Data* 5, 180161 (2018).
-- Codella, N. et al. Skin Lesion Analysis Toward Melanoma Detection 2018: A Challenge Hosted by the International Skin
-  Imaging Collaboration (ISIC). arXiv:1902.03368 (2019)."""
+{CITATIONS}"""
 
 # model.json's keys, with the words and the mix of diagnoses that belong to them
 _FIGURES = (

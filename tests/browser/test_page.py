@@ -261,6 +261,24 @@ def test_files_added_during_a_run_wait_for_its_end(open_page):
     page.wait_for_selector("#batch-start:not([disabled])")
 
 
+def test_a_batch_that_waits_for_a_place_can_be_cancelled(open_page):
+    others = [open_page(), open_page()]
+    for page in others:
+        open_batch(page, [file(f"{i:04}.jpg", picture_bytes(i % 7)) for i in range(500)])
+    waiting = open_page()
+    open_batch(waiting, [file(f"{i:04}.jpg", picture_bytes(i % 7)) for i in range(3)])
+    for page in others:
+        start_batch(page)
+        progress(page, r"^\d+ of 500")
+    start_batch(waiting)
+    progress(waiting, "^Waiting")
+    waiting.click("#batch-cancel:not([disabled])")
+    for page in others:
+        page.click("#batch-cancel")
+    assert "0 of 3" in progress(waiting, "^Stopped")
+    waiting.wait_for_selector("#batch-start:not([disabled])")
+
+
 def test_pages_of_rows_turn(open_page):
     page = open_page()
     open_batch(page, [file(f"{i:04}.jpg", picture_bytes(i % 5, size=(60, 45))) for i in range(60)])
