@@ -46,8 +46,14 @@ DIAGNOSES = (
         "Angioma, angiokeratoma, pyogenic granuloma or a bleeding in the skin.",
     ),
 )
+GROUPS = (
+    Diagnosis("benign", "Benign group", False, "Benign keratosis, dermatofibroma, melanocytic nevus or vascular lesion."),
+    Diagnosis("malignant", "Malignant group", True, "Actinic keratosis, basal cell carcinoma or melanoma."),
+)
 CODES = tuple(diagnosis.code for diagnosis in DIAGNOSES)
-BY_CODE = {diagnosis.code: diagnosis for diagnosis in DIAGNOSES}
+BY_CODE = {diagnosis.code: diagnosis for diagnosis in (*DIAGNOSES, *GROUPS)}
+TASKS = {"diagnosis": CODES, "malignancy": tuple(group.code for group in GROUPS)}
+"""What a model can be trained to answer, and its classes in order."""
 
 
 def malignant_mask(codes: Sequence[str]) -> list[bool]:
