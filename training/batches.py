@@ -1,19 +1,24 @@
-"""Pictures decoded once, then batches and augmentation. NumPy and OpenCV only; no TensorFlow in the input path."""
+"""Pictures decoded once, then batches of varied ones. No TensorFlow in the input path."""
 
 import hashlib
 import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from skin_gradio.images import Picture
-from training import ham10000
-from training.experiment import Augmentation
+from training import augment
+from training.collection import read_training_picture
+from training.experiment import Experiment
 
 CACHE_SIDE = 256
+MASKED = -1e9
+"""What is added to the logit of a class that a picture's collection does not hold: it leaves the softmax."""
+Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def decode(paths: Sequence[Path], side: int = CACHE_SIDE) -> np.ndarray:
@@ -24,7 +29,7 @@ def decode(paths: Sequence[Path], side: int = CACHE_SIDE) -> np.ndarray:
     pictures = np.empty((len(paths), side, side, 3), np.uint8)
 
     def one(position: int) -> None:
-        pictures[position] = ham10000.read_training_picture(paths[position]).resized(side)
+        pictures[position] = read_training_picture(paths[position]).resized(side)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(one, range(len(paths))))
@@ -47,31 +52,72 @@ def decode_cached(paths: Sequence[Path], cache: Path, side: int = CACHE_SIDE) ->
         with partial.open("wb") as handle:
             np.save(handle, decode(paths, side))
         partial.replace(file)
-    return np.load(file, mmap_mode="r")
+    return np.asarray(np.load(file, mmap_mode="r"))
 
 
-def resize_all(pictures: np.ndarray, size: int) -> np.ndarray:
-    """Return uint8 (n, size, size, 3): the resize that uploads get, on pictures decoded before."""
-    side = pictures.shape[1]
-    return np.stack([Picture(np.asarray(p), side, side, "", 1).resized(size) for p in pictures])
+def resize_all(pictures: Sequence[np.ndarray], size: int) -> np.ndarray:
+    """Return uint8 (n, size, size, 3): the resize that uploads get, on square pictures decoded before."""
+    return np.stack([Picture(np.asarray(p), len(p), len(p), "", 1).resized(size) for p in pictures])
 
 
-def class_frequencies(labels: np.ndarray, classes: int, power: float) -> np.ndarray:
-    """Return float (classes,), the share of draws each class gets: its count to `power`, normalised."""
-    counts = np.bincount(labels, minlength=classes).astype(float)
+@dataclass(frozen=True)
+class Examples:
+    """Labelled pictures of one or more collections."""
+
+    pictures: Sequence[np.ndarray]
+    """n of uint8 (side, side, 3), in memory or mapped from a cache."""
+    labels: np.ndarray
+    """int (n,), places in the task's classes."""
+    sources: np.ndarray
+    """int (n,), the collection of each picture: a row of `held`."""
+    held: np.ndarray
+    """bool (collections, classes): the classes that each collection holds."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: np.ndarray) -> "Examples":
+        """Return the examples at these positions, int (k,), repetitions allowed."""
+        return Examples([self.pictures[row] for row in rows], self.labels[rows], self.sources[rows], self.held)
+
+
+def class_shares(examples: Examples, power: float) -> np.ndarray:
+    """Return float (collections, classes): the share of a collection's draws that each class gets.
+
+    It is the class' count in the collection to `power`, normalised over the collection.
+    """
+    collections, classes = examples.held.shape
+    counts = np.bincount(examples.sources * classes + examples.labels, minlength=collections * classes)
+    counts = counts.reshape(collections, classes).astype(float)
     shares = np.where(counts > 0, counts**power, 0.0)
-    return shares / shares.sum()
+    return shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12)
 
 
-def draw(labels: np.ndarray, classes: int, power: float, count: int, rng: np.random.Generator) -> np.ndarray:
+def adjustment(examples: Examples, experiment: Experiment) -> np.ndarray:
+    """Return float32 (collections, classes): what the loss adds to the logits of a collection's pictures.
+
+    The log of the sampled class frequencies of the collection itself (logit adjustment), and MASKED for classes that it
+    does not hold: they are unknown there, not wrong, so the loss neither lowers nor raises them.
+    """
+    shares = class_shares(examples, experiment.sampling_power)
+    added = np.log(np.maximum(shares, 1e-9)) if experiment.logit_adjustment else np.zeros_like(shares)
+    return np.where(examples.held, added, MASKED).astype(np.float32)
+
+
+def draw(cells: np.ndarray, shares: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     """Return int (count,) positions of an epoch's pictures, in random order.
 
-    Within a class every picture is drawn equally often, give or take one (systematic sampling).
+    Within a cell every picture is drawn equally often, give or take one (systematic sampling).
+
+    Args:
+        cells: int (n,), the cell of each picture: a class of a collection.
+        shares: float (cells,), the share of draws that each gets.
+        count: pictures of the epoch.
+        rng: source of chance.
     """
-    shares = class_frequencies(labels, classes, power)
-    per_class = np.maximum(np.bincount(labels, minlength=classes), 1)
-    order = rng.permutation(len(labels))
-    expected = (shares / per_class)[labels[order]] * count
+    per_cell = np.maximum(np.bincount(cells, minlength=len(shares)), 1)
+    order = rng.permutation(len(cells))
+    expected = (shares / per_cell)[cells[order]] * count
     ticks = np.floor(np.cumsum(expected) + rng.random()).astype(int)
     times = np.diff(ticks, prepend=0)
     drawn = np.repeat(order, times)
@@ -79,98 +125,59 @@ def draw(labels: np.ndarray, classes: int, power: float, count: int, rng: np.ran
     return rng.permutation(drawn)
 
 
-class Augmenter:
-    """Varies one training picture; every choice comes from the generator that it is given."""
+def training_batches(
+    experiment: Experiment, examples: Examples, size: int, epochs: range, shard: slice = slice(None)
+) -> Iterator[Batch]:
+    """Yield these epochs' batches in order, made ahead on threads.
 
-    def __init__(self, options: Augmentation):
-        self.options = options
+    A batch is pictures, uint8 (n, size, size, 3); targets, float32 (n, 2 * classes): the label's distribution, then
+    what the loss adds to the logits; and the weight of each picture, float32 (n,). Epoch and step alone decide what a
+    batch holds, so a resumed run sees what an unbroken one would have seen.
 
-    def __call__(self, picture: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-        """Return uint8 (size, size, 3) from uint8 (side, side, 3)."""
-        options = self.options
-        picture = self._warp(picture, size, rng)
-        if rng.random() < options.hair:
-            picture = _draw_hairs(picture, rng)
-        picture = self._recolour(picture, rng)
-        if rng.random() < options.rim:
-            picture = _draw_rim(picture, rng)
-        picture = self._resharpen(picture, rng)
-        if rng.random() < options.noise:
-            noise = rng.normal(0, rng.uniform(1, 10), (*picture.shape[:2], 1 if rng.random() < 0.5 else 3))
-            picture = np.clip(picture + noise, 0, 255).astype(np.uint8)
-        if rng.random() < options.jpeg:
-            quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 96))]
-            picture = np.asarray(cv2.imdecode(cv2.imencode(".jpg", picture, quality)[1], cv2.IMREAD_COLOR))
-        return picture
+    Args:
+        experiment: says what is drawn and how it is varied.
+        examples: the training part.
+        size: side of the pictures.
+        epochs: the epochs' numbers.
+        shard: the part of each batch that is wanted, where several processes share the work.
+    """
+    collections, classes = examples.held.shape
+    augmenter = augment.Augmenter(experiment.augmentation)
+    shares, added = class_shares(examples, experiment.sampling_power), adjustment(examples, experiment)
+    portions = np.array(experiment.collection_shares or np.bincount(examples.sources, minlength=collections), float)
+    weights = np.divide(1, examples.held.sum(1, keepdims=True) * shares, out=np.ones_like(shares), where=shares > 0)
+    smooth = examples.held / examples.held.sum(axis=1, keepdims=True)
 
-    def _warp(self, picture: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-        """Rotate, mirror, zoom, stretch and shift in one resampling, smoothed before it shrinks."""
-        options, side = self.options, picture.shape[0]
-        zoom = np.exp(rng.uniform(*np.log(options.zoom))) * size / side
-        stretch = np.exp(rng.uniform(-options.stretch, options.stretch) / 2)
-        angle = rng.uniform(0, 2 * np.pi) if options.rotate else 0.0
-        cos, sin = np.cos(angle), np.sin(angle)
-        linear = np.array([[cos, -sin], [sin, cos]]) @ np.diag([zoom * stretch, zoom / stretch])
-        if options.rotate and rng.random() < 0.5:
-            linear[:, 0] *= -1
-        shift = rng.uniform(-options.shift, options.shift, 2) * size
-        offset = (size - 1) / 2 + shift - linear @ np.full(2, (side - 1) / 2)
-        if zoom < 1:  # the usual width for a shrinking by 1/zoom, varied from aliased to soft
-            sigma = 0.5 * np.sqrt(1 / zoom**2 - 1) * rng.uniform(0.5, 1.3)
-            if sigma > 0.2:
-                picture = cv2.GaussianBlur(picture, (0, 0), sigma)
-        method = cv2.INTER_CUBIC if rng.random() < 0.5 else cv2.INTER_LINEAR
-        matrix = np.column_stack([linear, offset])
-        return cv2.warpAffine(picture, matrix, (size, size), flags=method, borderMode=cv2.BORDER_REFLECT_101)
+    def make(epoch: int, step: int, chosen: np.ndarray) -> Batch:
+        # One generator a picture: it is varied alike whichever process of several makes it.
+        places = range(len(chosen))[shard]
+        rngs = [np.random.default_rng([experiment.seed, epoch, step, place]) for place in places]
+        chosen = chosen[shard]
+        varied = np.stack([augmenter(examples.pictures[row], size, rng) for row, rng in zip(chosen, rngs, strict=True)])
+        labels, sources = examples.labels[chosen], examples.sources[chosen]
+        truth = (1 - experiment.label_smoothing) * np.eye(classes)[labels]
+        truth += experiment.label_smoothing * smooth[sources]
+        varied, truth = augment.mix(varied, truth, sources, experiment, rngs[0])
+        targets = np.concatenate([truth, added[sources]], axis=1).astype(np.float32)
+        weight = weights[sources, labels] if experiment.class_weights else np.ones(len(chosen))
+        return varied, targets, weight.astype(np.float32)
 
-    def _recolour(self, picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Change saturation by one matrix, then gamma, contrast, brightness and channel gains by one table."""
-        options = self.options
-        saturation = 1 + rng.uniform(-options.saturation, options.saturation)
-        grey = np.tile(np.array([0.299, 0.587, 0.114]), (3, 1))
-        picture = cv2.transform(picture, saturation * np.eye(3) + (1 - saturation) * grey)
-        gain = 1 + rng.uniform(-options.channel_gain, options.channel_gain, 3)
-        gamma = np.exp(rng.uniform(-options.gamma, options.gamma))
-        contrast = 1 + rng.uniform(-options.contrast, options.contrast)
-        brightness = rng.uniform(-options.brightness, options.brightness)
-        levels = (np.arange(256) / 255) ** gamma
-        table = ((levels[:, None] * gain - 0.5) * contrast + 0.5 + brightness) * 255
-        return cv2.LUT(picture, np.clip(table, 0, 255).astype(np.uint8)[None])
+    def plan() -> Iterator[tuple[int, int, np.ndarray]]:
+        cells = examples.sources * classes + examples.labels
+        cell_shares = (portions / portions.sum())[:, None] * shares
+        for epoch in epochs:
+            rng = np.random.default_rng([experiment.seed, epoch])
+            count = experiment.steps_per_epoch * experiment.batch_size
+            order = draw(cells, cell_shares.ravel(), count, rng)
+            for step, chosen in enumerate(np.split(order, experiment.steps_per_epoch)):
+                yield epoch, step, chosen
 
-    def _resharpen(self, picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        options, size = self.options, picture.shape[0]
-        if rng.random() < options.resample:
-            small = round(size * rng.uniform(0.5, 0.95))
-            picture = cv2.resize(picture, (small, small), interpolation=cv2.INTER_AREA)
-            picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_CUBIC)
-        chance = rng.random()
-        if chance < options.blur:
-            picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 0.012 * size + 0.3))
-        elif chance < options.blur + options.sharpen:
-            soft = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.6, 2.0))
-            amount = rng.uniform(0.3, 2.0)
-            picture = cv2.addWeighted(picture, 1 + amount, soft, -amount, 0)
-        return picture
-
-
-def _draw_rim(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    size = picture.shape[0]
-    centre = size / 2 + rng.uniform(-0.06, 0.06, 2) * size
-    y, x = np.ogrid[:size, :size]
-    distance = np.hypot(x - centre[0], y - centre[1])
-    radius, width = rng.uniform(0.44, 0.66) * size, rng.uniform(0.005, 0.15) * size
-    light = np.clip((radius - distance) / width + 0.5, rng.uniform(0, 0.4), 1)
-    return (picture * light[..., None]).astype(np.uint8)
-
-
-def _draw_hairs(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    size, picture = picture.shape[0], picture.copy()
-    colour = tuple(int(c) for c in rng.integers(10, 90) * np.array([1.0, 0.85, 0.7]))
-    for _ in range(int(rng.integers(2, 13))):
-        start, end = rng.uniform(-0.1, 1.1, (2, 2)) * size
-        bend = (start + end) / 2 + rng.normal(0, 0.15, 2) * size
-        t = np.linspace(0, 1, 16)[:, None]
-        curve = (1 - t) ** 2 * start + 2 * t * (1 - t) * bend + t**2 * end
-        thickness = 1 if rng.random() < 0.7 else 2
-        cv2.polylines(picture, [np.round(curve * 8).astype(np.int32)], False, colour, thickness, cv2.LINE_AA, 3)
-    return picture
+    workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:
+        ahead: deque[Future[Batch]] = deque()
+        for arguments in plan():
+            ahead.append(pool.submit(make, *arguments))
+            if len(ahead) > 4 + 2 * workers:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()

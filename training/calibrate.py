@@ -22,8 +22,8 @@ class Calibration:
     """float (classes,)"""
 
     def probabilities(self, logits: np.ndarray, prior: np.ndarray) -> np.ndarray:
-        """Return float64 (n, classes), the probabilities for a mix of classes `prior`."""
-        log_probabilities = _log_softmax(logits.astype(np.float64) / self.temperature + self.bias + np.log(prior))
+        """Return float64 (n, classes), the probabilities for a mix of classes `prior`, float (classes,)."""
+        log_probabilities = _log_softmax(logits.astype(np.float64) / self.temperature + self.bias + _log(prior))
         return np.exp(log_probabilities)
 
 
@@ -37,11 +37,12 @@ def fit(logits: np.ndarray, labels: np.ndarray, prior: np.ndarray) -> Calibratio
     Args:
         logits: float (n, classes), at equal priors.
         labels: int (n,).
-        prior: float (classes,), the mix of classes that the pictures come from.
+        prior: float (classes,) or (n, classes), the mix of classes that the pictures, or each of them, come from. A
+            class with the share 0 is one that the picture's collection does not hold; it leaves the softmax.
     """
     from scipy.optimize import minimize
 
-    rows, offset = np.arange(len(labels)), np.log(prior)
+    rows, offset = np.arange(len(labels)), _log(prior)
 
     def loss(parameters: np.ndarray) -> float:
         scaled = logits * np.exp(-parameters[0]) + parameters[1:] + offset
@@ -49,6 +50,10 @@ def fit(logits: np.ndarray, labels: np.ndarray, prior: np.ndarray) -> Calibratio
 
     found = minimize(loss, np.zeros(1 + logits.shape[1])).x
     return Calibration(float(np.exp(found[0])), found[1:])
+
+
+def _log(prior: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(prior, 1e-300))
 
 
 def _log_softmax(values: np.ndarray) -> np.ndarray:

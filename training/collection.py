@@ -1,7 +1,7 @@
 """A collection of labelled pictures: its table, the classes it holds, and how it is split.
 
-Everything that trains or measures takes collections in this one form, whatever their layout on disk: `training.ham10000`,
-`training.isic2017`, `training.isic2018` and `training.own` read them.
+Everything that trains or measures takes collections in this one form, whatever their layout on disk:
+`training.ham10000`, `training.isic2017`, `training.isic2018` and `training.own` read them.
 """
 
 import hashlib

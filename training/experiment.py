@@ -1,17 +1,27 @@
 """One frozen dataclass: everything that defines a training run."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
+
+from skin_gradio import lesions
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of training at one picture size."""
+    """A stretch of training at one picture size.
+
+    Neighbouring stages that train the same layers share one optimizer and one learning-rate schedule; where `trains`
+    changes, both start afresh.
+    """
 
     size: int
     """Side of the training pictures, pixels."""
     epochs: int
-    """Epochs at this size."""
+    """Epochs at this size; 0 leaves the stage out."""
+    trains: Literal["all", "head"] = "all"
+    """`head` keeps the backbone as it is and trains the layers behind it."""
+    peak_learning_rate: float | None = None
+    """Learning rate after warm-up, if not the experiment's; of stages that share a schedule the first one's counts."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,16 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
+class Phase:
+    """Neighbouring stages with one optimizer and one schedule: their epochs are first <= epoch < end."""
+
+    first: int
+    end: int
+    trains: Literal["all", "head"]
+    peak_learning_rate: float
+
+
+@dataclass(frozen=True)
 class Experiment:
     """A training run. Two runs with equal experiments, data and backend are the same run."""
 
@@ -61,9 +81,20 @@ class Experiment:
     network: str
     """Backbone: a name in `training.networks.BACKBONES`."""
     stages: tuple[Stage, ...]
-    """Picture sizes and epochs, in order; the learning-rate schedule runs over all of them."""
+    """Picture sizes and epochs, in order."""
     input_size: int
     """Side of the exported model's input, pixels."""
+    task: Literal["diagnosis", "malignancy"] = "diagnosis"
+    """The seven diagnoses, or benign and malignant."""
+    collections: tuple[str, ...] = ("ham10000",)
+    """What it learns from: names in `training.collection.NAMED`, or paths of your own pictures (`training.own`). The
+    first one's mix of diagnoses is the model's prior."""
+    split: Literal["group", "image", "copies"] = "group"
+    """`group` is the honest one. `image` deals pictures out without regard to lesions, and `copies` first repeats the
+    rarer classes' pictures until all are equally many: both put the same lesion into training and validation, show what
+    such splits would have claimed, and export no model. None of them touches the test part."""
+    balance: bool = False
+    """Keep of each class only as many pictures of a part as its rarest class has."""
     start: str = "imagenet"
     """`imagenet` (the file in STARTING_WEIGHTS_DIR, else Keras' download), `random`, or a weights file's path."""
     epoch_pictures: int = 7000
@@ -72,30 +103,68 @@ class Experiment:
     """Pictures per step."""
     sampling_power: float = 0.5
     """Classes are drawn in proportion to their count to this power: 1 as they come, 0.5 square root, 0 balanced."""
+    collection_shares: tuple[float, ...] = ()
+    """Share of each collection in the draw; when empty, its share of the pictures."""
     logit_adjustment: bool = True
     """Add the log of the sampled class frequencies to the logits in the loss (Menon et al., arXiv:2007.07314)."""
+    class_weights: bool = False
+    """Weigh each picture's loss by the inverse of its class' share of the draw; instead of logit adjustment."""
+    loss: Literal["cross_entropy", "focal"] = "cross_entropy"
+    """`focal`: focal loss (Lin et al., arXiv:1708.02002)."""
+    focal_gamma: float = 2.0
+    """Focusing exponent of the focal loss."""
     label_smoothing: float = 0.05
-    """Share of each label spread over all classes."""
+    """Share of each label spread over all classes that the picture's collection holds."""
+    mix: Literal["none", "mixup", "cutmix"] = "none"
+    """Blend pictures of a batch (Zhang et al., arXiv:1710.09412), or paste a part of one (Yun et al., 1905.04899)."""
+    mix_alpha: float = 0.2
+    """Parameter of the Beta distribution that the share of the other picture is drawn from."""
     hidden_units: int = 0
     """Width of the head's dense ReLU layer; 0 leaves it out."""
     dropout: float = 0.3
     """Dropout before the last layer."""
+    freeze_batch_norm: bool = False
+    """Keep the backbone's batch normalisation as it starts, statistics and all."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """AdamW, or SGD with Nesterov momentum 0.9."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """How the learning rate goes from its peak to its end."""
     peak_learning_rate: float = 5e-4
-    """AdamW's learning rate after warm-up."""
+    """Learning rate after warm-up."""
     warmup_steps: int = 500
     """Steps of linear warm-up."""
     final_learning_rate: float = 0.01
-    """Where the cosine ends, as a share of the peak."""
+    """Where the schedule ends, as a share of the peak."""
     weight_decay: float = 0.02
-    """AdamW's decoupled weight decay."""
+    """Decoupled weight decay."""
     weight_average: float = 0.998
     """Momentum of the exponential moving average of the weights, which is what is validated and exported."""
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    """Precision of the training steps; what is exported is float32."""
+    best_metric: Literal["balanced_accuracy", "macro_auroc", "accuracy", "loss"] = "balanced_accuracy"
+    """Validation figure that the best epoch is chosen by."""
     patience: int = 8
-    """Epochs without a better validation balanced accuracy before a stage ends early."""
+    """Epochs without a better validation figure before a stage ends early."""
     seed: int = 1
     """Seed of sampling, augmentation, dropout and the head's start."""
     augmentation: Augmentation = field(default_factory=Augmentation)
     """How training pictures are varied."""
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or any(stage.size < 1 or stage.epochs < 0 for stage in self.stages):
+            raise ValueError(f"stages must have a size of at least 1 and an epoch among them. Received: {self.stages}")
+        if self.class_weights and self.logit_adjustment:
+            raise ValueError("class_weights and logit_adjustment both correct for imbalance; use one of them.")
+        if self.collection_shares and len(self.collection_shares) != len(self.collections):
+            raise ValueError(
+                f"collection_shares must be one number for each of {self.collections}."
+                f" Received: {self.collection_shares}"
+            )
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The classes of the task, in order."""
+        return lesions.TASKS[self.task]
 
     @property
     def epochs(self) -> int:
@@ -105,7 +174,7 @@ class Experiment:
     @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps per epoch."""
-        return self.epoch_pictures // self.batch_size
+        return max(self.epoch_pictures // self.batch_size, 1)
 
     def stage_bounds(self) -> list[tuple[Stage, int, int]]:
         """Return each stage with its first epoch and the epoch after its last."""
@@ -114,6 +183,17 @@ class Experiment:
             bounds.append((stage, first, first + stage.epochs))
             first += stage.epochs
         return bounds
+
+    def phase(self, epoch: int) -> Phase:
+        """Return the phase that an epoch belongs to."""
+        phases: list[Phase] = []
+        for stage, first, end in self.stage_bounds():
+            if phases and phases[-1].trains == stage.trains:
+                phases[-1] = replace(phases[-1], end=end)
+            else:
+                peak = stage.peak_learning_rate or self.peak_learning_rate
+                phases.append(Phase(first, end, stage.trains, peak))
+        return next(phase for phase in phases if epoch < phase.end)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the experiment as plain JSON values."""

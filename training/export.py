@@ -17,6 +17,10 @@ from skin_gradio.models import FORMAT_VERSION, sha256
 from training import calibrate, card
 from training.experiment import Experiment
 
+TASKS = {
+    "diagnosis": "diagnosis of pigmented skin lesions in dermatoscopic pictures",
+    "malignancy": "malignant or benign group of pigmented skin lesions in dermatoscopic pictures",
+}
 LIBRARIES = ("keras", "tensorflow-cpu", "tensorflow", "jax", "numpy", "onnx", "onnxruntime", "opencv-python-headless")
 
 
@@ -141,26 +145,28 @@ def export_folder(
     experiment: Experiment,
     codes: Sequence[str],
     prior: np.ndarray,
+    calibration: calibrate.Calibration,
     validation_logits: np.ndarray,
     validation_labels: np.ndarray,
     record: dict[str, Any],
     folder: Path,
 ) -> None:
-    """Calibrate on validation pictures and write a model folder; an older one of the name is replaced at the end.
+    """Write a calibrated model folder; an older one of the name is replaced at the end.
 
     Args:
         trained: a model of `training.networks.build` with the weights to ship.
         experiment: what trained it.
         codes: class order.
         prior: float (classes,), the training collection's mix.
-        validation_logits: float (n, classes), the trained model's answers at the experiment's input size.
+        calibration: from the trained model's logits to probabilities.
+        validation_logits: float (n, classes), the trained model's answers, at the experiment's input size, to the
+            pictures that operating points and prediction sets are chosen on.
         validation_labels: int (n,).
         record: what else the training record should hold: data fingerprint, duration, best epoch, history.
         folder: the model folder.
     """
     import keras
 
-    calibration = calibrate.fit(validation_logits, validation_labels, prior)
     probabilities = calibration.probabilities(validation_logits, prior)
     malignant = np.array(lesions.malignant_mask(codes))
     score = probabilities[:, malignant].sum(axis=1)
@@ -174,7 +180,7 @@ def export_folder(
     document = {
         "format_version": FORMAT_VERSION,
         "name": experiment.name,
-        "task": "diagnosis of pigmented skin lesions in dermatoscopic pictures",
+        "task": TASKS[experiment.task],
         "classes": list(codes),
         "prior": [float(value) for value in prior],
         "input_size": experiment.input_size,

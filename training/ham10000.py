@@ -5,21 +5,26 @@
 `HAM10000_images_part_*` folders (or any other folder below).
 """
 
-import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from skin_gradio import lesions
-from skin_gradio.images import Picture, UnusableImage, read_picture
-from training.command import UserError, run_command
+from training.collection import (
+    PARTS,
+    Collection,
+    DatasetError,
+    find_folder,
+    read_training_picture,
+    split_by_group,
+    with_committed_split,
+)
+from training.command import run_command
 
 SPLIT_FILE = Path(__file__).parent / "splits" / "ham10000.csv"
 SPLIT_SEED = 20180814  # the day the data descriptor appeared
-SPLIT_NAMES = ("train", "validation", "test")
-HELD_OUT_FRACTION = 0.15  # of each diagnosis' images, for validation and for test each
+HELD_OUT = {"test": 0.15, "validation": 0.15}  # of each diagnosis' images
 COLUMNS = ("lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization")
 
 # Pairs of images that show one lesion under two lesion ids: Abhishek, Jain & Hamarneh, Sci. Data 12, 196 (2025),
@@ -44,23 +49,6 @@ DUPLICATE_PAIRS = (
     ("ISIC_0024437", "ISIC_0031299"),
     ("ISIC_0033374", "ISIC_0033417"),
 )
-
-
-class DatasetError(UserError):
-    """The data set's folder is not as it should be; the message names the file and what would be right."""
-
-
-def folder(argument: Path | None = None) -> Path:
-    """Return the data set's folder: the argument, or the environment variable HAM10000_DIR.
-
-    Raises DatasetError when neither names a folder that exists.
-    """
-    named = argument or os.environ.get("HAM10000_DIR")
-    if not named:
-        raise DatasetError("No data set: name HAM10000's folder as an argument or in HAM10000_DIR.")
-    if not Path(named).is_dir():
-        raise DatasetError(f"HAM10000's folder does not exist: {named}")
-    return Path(named)
 
 
 def read_index(root: Path) -> pd.DataFrame:
@@ -119,57 +107,19 @@ def join_duplicates(lesion_of: dict[str, str]) -> list[str]:
 
 
 def split(index: pd.DataFrame, seed: int = SPLIT_SEED) -> pd.DataFrame:
-    """Return image_id and split (train, validation or test), 70/15/15, by lesion group, stratified by diagnosis.
-
-    The groups of a diagnosis are ordered by a hash of seed and name, which no library version can change, and dealt
-    until test, then validation, hold their share of its images.
-    """
-
-    def position(group: str) -> str:
-        return hashlib.sha256(f"{seed}:{group}".encode()).hexdigest()
-
-    assigned: dict[str, str] = {}
-    diagnosis_of = index.groupby("group")["dx"].first()
-    sizes = index.groupby("group").size()
-    for code in lesions.CODES:
-        groups = sorted(diagnosis_of.index[diagnosis_of == code], key=position)
-        quota = HELD_OUT_FRACTION * int(sizes[groups].sum()) if groups else 0
-        held = {"test": 0, "validation": 0}
-        for group in groups:
-            name = next((part for part, count in held.items() if count < quota), "train")
-            assigned[group] = name
-            if name in held:
-                held[name] += int(sizes[group])
-    return pd.DataFrame({"image_id": index["image_id"], "split": [assigned[group] for group in index["group"]]})
+    """Return image_id and split (train, validation or test), 70/15/15, by lesion group, stratified by diagnosis."""
+    table = index.rename(columns={"dx": "label"})
+    return pd.DataFrame({"image_id": index["image_id"], "split": split_by_group(table, seed, HELD_OUT)})
 
 
-def read_split(path: Path = SPLIT_FILE) -> dict[str, str]:
-    """Return the committed split: image id -> train, validation or test."""
-    table = pd.read_csv(path, dtype="string")
-    return dict(zip(table["image_id"], table["split"], strict=True))
-
-
-def load(root: Path) -> pd.DataFrame:
-    """Return the index of a copy with the committed split in its column `split`.
+def load(root: Path) -> Collection:
+    """Return a copy of HAM10000 with the committed split.
 
     Raises DatasetError as `read_index` does, and when the copy and the split do not hold the same images.
     """
-    index = read_index(root)
-    committed = read_split()
-    if set(index["image_id"]) != set(committed):
-        unknown = sorted(set(index["image_id"]) ^ set(committed))
-        raise DatasetError(
-            f"{root} and {SPLIT_FILE.name} differ in {len(unknown)} images, first {unknown[0]}; the split was made for"
-            f" the {len(committed)} images of HAM10000."
-        )
-    index["split"] = index["image_id"].map(committed)
-    return index
-
-
-def fingerprint(index: pd.DataFrame) -> str:
-    """Return a short hash of ids, labels, groups and split: two runs with the same one saw the same data."""
-    columns = index[["image_id", "dx", "group", "split"]].astype(str)
-    return hashlib.sha256(columns.to_csv(index=False).encode()).hexdigest()[:16]
+    names = {"image_id": "image", "dx": "label", "localization": "site", "dx_type": "confirmation"}
+    table = with_committed_split(read_index(root).rename(columns=names), SPLIT_FILE, root)
+    return Collection("ham10000", "HAM10000", table, lesions.CODES)
 
 
 def write_split(table: pd.DataFrame, path: Path) -> None:
@@ -183,20 +133,12 @@ def check_pictures(index: pd.DataFrame) -> None:
         read_training_picture(path)
 
 
-def read_training_picture(path: Path) -> Picture:
-    """Read a picture as uploads are read. Raises DatasetError that names one which cannot be read."""
-    try:
-        return read_picture(path)
-    except UnusableImage as error:
-        raise DatasetError(f"{path}: {error}") from error
-
-
 @dataclass(frozen=True)
 class CheckCommand:
     """Check a copy of HAM10000, decode every picture and write the lesion-grouped split."""
 
     data: Path | None = None
-    """Folder in Kaggle's layout; HAM10000_DIR when not given."""
+    """Folder that holds `ham10000`, in Kaggle's layout; HAM10000_DIR, else `data`, when not given."""
     output: Path = SPLIT_FILE
     """Where the split's CSV goes."""
     seed: int = SPLIT_SEED
@@ -208,11 +150,11 @@ def main() -> None:
     import tyro
 
     command = tyro.cli(CheckCommand)
-    index = read_index(folder(command.data))
+    index = read_index(find_folder("ham10000", command.data))
     check_pictures(index)
     table = split(index, command.seed)
     write_split(table, command.output)
-    print(pd.crosstab(index["dx"], table["split"])[list(SPLIT_NAMES)])
+    print(pd.crosstab(index["dx"], table["split"])[list(PARTS)])
     print(f"{len(index)} images of {index['group'].nunique()} lesions; split written to {command.output}")
 
 

@@ -3,22 +3,30 @@
 import importlib
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import numpy as np
+
+from training.command import UserError
 
 STARTING_WEIGHTS = "STARTING_WEIGHTS_DIR"
 
 
+_IMAGENET_MEAN, _IMAGENET_DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+
+
 @dataclass(frozen=True)
 class Backbone:
-    """A convolutional network without its top: how Keras calls it and how it wants its pictures scaled."""
+    """A network of `keras.applications` without its top, and how it wants its pictures scaled."""
 
     application: str
-    scale: float
-    offset: float
+    scale: float | Sequence[float] = 1 / 127.5
+    offset: float | Sequence[float] = -1.0
+    blue_first: bool = False
+    """Its ImageNet weights are for BGR; the first kernel is turned round, so that the network takes RGB."""
 
     def build(self, weights: str | None) -> keras.Model:
         """Return the network without top for pictures of any size."""
@@ -27,8 +35,51 @@ class Backbone:
         return builder(include_top=False, weights=weights, input_shape=(None, None, 3))
 
 
-BACKBONES = {
-    "mobilenet_v2": Backbone("mobilenet_v2.MobileNetV2", scale=1 / 127.5, offset=-1.0),
+@dataclass(frozen=True)
+class Stack:
+    """A Sequential network of convolutions and pooling, trained from scratch: one block for each entry of `filters`."""
+
+    filters: tuple[int, ...]
+    convolutions: int = 1
+    """Convolutions of a block."""
+    batch_norm: bool = True
+    scale: float = 1 / 127.5
+    offset: float = -1.0
+    blue_first: bool = False
+
+    def build(self, weights: str | None) -> keras.Model:
+        """Return the network without top for pictures of any size. It has no ImageNet weights.
+
+        Raises UserError when some are asked for.
+        """
+        if weights is not None:
+            raise UserError(f"A network of this kind has no {weights} weights; set start to random.")
+        layers: list[keras.Layer] = [keras.Input((None, None, 3))]
+        for block, filters in enumerate(self.filters):
+            if block:
+                layers.append(keras.layers.MaxPooling2D())
+            for _ in range(self.convolutions):
+                layers.append(keras.layers.Conv2D(filters, 3, padding="same", use_bias=not self.batch_norm))
+                if self.batch_norm:
+                    layers.append(keras.layers.BatchNormalization())
+                layers.append(keras.layers.ReLU())
+        return keras.Sequential(layers)
+
+
+BACKBONES: dict[str, Backbone | Stack] = {
+    "densenet121": Backbone(
+        "densenet.DenseNet121",
+        scale=tuple(1 / 255 / _IMAGENET_DEVIATION),
+        offset=tuple(-_IMAGENET_MEAN / _IMAGENET_DEVIATION),
+    ),
+    "efficientnet_b4": Backbone("efficientnet.EfficientNetB4", scale=1.0, offset=0.0),
+    "inception_v3": Backbone("inception_v3.InceptionV3"),
+    "mobilenet_v2": Backbone("mobilenet_v2.MobileNetV2"),
+    "resnet50": Backbone("resnet.ResNet50", scale=1.0, offset=(-123.68, -116.779, -103.939), blue_first=True),
+    "resnet50_v2": Backbone("resnet_v2.ResNet50V2"),
+    "xception": Backbone("xception.Xception"),
+    "cnn_94": Stack((32, 64, 96, 128, 192), convolutions=2),
+    "cnn_binary": Stack((32, 64, 128, 128)),
 }
 
 
@@ -42,10 +93,10 @@ def build(network: str, classes: int, hidden_units: int, dropout: float, start: 
         dropout: rate before the last layer.
         start: `imagenet`, `random` or the path of a `.weights.h5` file for the backbone.
 
-    Raises ValueError for an unknown network and FileNotFoundError for a weights file that does not exist.
+    Raises UserError for an unknown network and FileNotFoundError for a weights file that does not exist.
     """
     if network not in BACKBONES:
-        raise ValueError(f"network must be one of {sorted(BACKBONES)}. Received: {network}")
+        raise UserError(f"network must be one of {sorted(BACKBONES)}. Received: {network}")
     spec = BACKBONES[network]
 
     # Layers
@@ -54,7 +105,7 @@ def build(network: str, classes: int, hidden_units: int, dropout: float, start: 
     pool = keras.layers.GlobalAveragePooling2D(name="pool")
     normalise = keras.layers.BatchNormalization(name="normalise")
     drop = keras.layers.Dropout(dropout, name="drop")
-    last = keras.layers.Dense(classes, kernel_initializer="zeros", name="logits")
+    last = keras.layers.Dense(classes, kernel_initializer="zeros", dtype="float32", name="logits")
 
     # Functional model
     pictures = keras.Input((None, None, 3), dtype="uint8", name="pictures")
@@ -65,7 +116,7 @@ def build(network: str, classes: int, hidden_units: int, dropout: float, start: 
     return keras.Model(pictures, last(drop(x)), name=network)
 
 
-def _started(spec: Backbone, network: str, start: str) -> keras.Model:
+def _started(spec: Backbone | Stack, network: str, start: str) -> keras.Model:
     if start == "random":
         backbone = spec.build(None)
     else:
@@ -77,8 +128,22 @@ def _started(spec: Backbone, network: str, start: str) -> keras.Model:
                 raise FileNotFoundError(f"start names a weights file that does not exist: {file}")
             backbone = spec.build(None)
             backbone.load_weights(file, skip_mismatch=True)
+        if start == "imagenet" and spec.blue_first:
+            first = next(layer for layer in backbone.layers if isinstance(layer, keras.layers.Conv2D))
+            kernel, *others = first.get_weights()
+            first.set_weights([np.ascontiguousarray(kernel[:, :, ::-1]), *others])
     backbone.name = "backbone"
     return backbone
+
+
+def set_trainable(model: keras.Model, trains: str, freeze_batch_norm: bool) -> None:
+    """Choose what learns: `all` layers or the `head` alone; frozen batch normalisation keeps its statistics as well."""
+    backbone = model.get_layer("backbone")
+    backbone.trainable = trains == "all"
+    if trains == "all" and freeze_batch_norm:
+        for layer in backbone.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.trainable = False
 
 
 def starting_file(network: str) -> Path | None:

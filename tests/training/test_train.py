@@ -12,7 +12,8 @@ import pytest
 
 from tests.training import tiny
 from training.experiment import Stage
-from training.train import ResumeError, load_experiments, read_progress
+from training.fit import ResumeError, read_progress
+from training.train import load_experiments
 
 pytestmark = pytest.mark.training
 

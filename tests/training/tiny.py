@@ -30,6 +30,7 @@ class TinyBackbone:
 
     scale: float = 1 / 127.5
     offset: float = -1.0
+    blue_first: bool = False
 
     def build(self, weights):
         import keras
@@ -50,19 +51,19 @@ def data(per_class=12, side=40, seed=0):
     return np.clip(colours[labels][:, None, None] + noise, 0, 255).astype(np.uint8), labels
 
 
-def parts():
-    pictures, labels = data()
-    other, other_labels = data(per_class=6)
-    return {"train": pictures, "validation": other}, {"train": labels, "validation": other_labels}
+def examples(per_class=12, seed=0):
+    from training.batches import Examples
+
+    pictures, labels = data(per_class, seed=seed)
+    return Examples(list(pictures), labels, np.zeros_like(labels), np.ones((1, len(lesions.CODES)), bool))
 
 
-def train(folder, experiment=EXPERIMENT):
+def train(folder, experiment=EXPERIMENT, **options):
     from training import networks
-    from training.train import fit
+    from training.fit import fit
 
     networks.BACKBONES["tiny"] = TinyBackbone()
-    pictures, labels = parts()
-    return fit(experiment, pictures, labels, lesions.CODES, Path(folder), "generated")
+    return fit(experiment, lesions.CODES, examples(), {"tiny": examples(6)}, Path(folder), "generated", **options)
 
 
 def build(hidden_units=0):

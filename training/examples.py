@@ -1,0 +1,101 @@
+"""An experiment's collections -> the examples it learns from and is validated on."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from training.batches import Examples, decode_cached
+from training.collection import Collection, held_classes, label_positions, load, split_by_group
+from training.experiment import Experiment
+
+RESPLIT_SEED = 1
+LEARNT = ("train", "validation")
+
+
+def load_collections(experiment: Experiment, base: Path | None = None) -> list[Collection]:
+    """Return the experiment's collections, split and balanced as it asks.
+
+    Args:
+        experiment: names them.
+        base: folder that holds the named collections' folders.
+
+    Raises DatasetError when one is not there or not as it should be.
+    """
+    collections = [load(name, base) for name in experiment.collections]
+    if experiment.split != "group":
+        collections = [_split_without_groups(c, experiment) for c in collections]
+    if experiment.balance:
+        collections = [replace(c, table=_balanced(c, experiment)) for c in collections]
+    return collections
+
+
+def classes(experiment: Experiment, collections: Sequence[Collection]) -> tuple[str, ...]:
+    """Return the classes of the experiment's task that at least one of its collections holds, in order."""
+    held = np.any([held_classes(collection, experiment.codes) for collection in collections], axis=0)
+    return tuple(code for code, there in zip(experiment.codes, held, strict=True) if there)
+
+
+def _split_without_groups(collection: Collection, experiment: Experiment) -> Collection:
+    """Deal the training and validation pictures out again one by one; the test part stays as it is."""
+    table = collection.table
+    test, learnt = table[table["split"] == "test"], table[table["split"] != "test"].copy()
+    share = float((learnt["split"] == "validation").mean())
+    if experiment.split == "copies":
+        labels = pd.Series(label_positions(collection, learnt["label"], experiment.codes), learnt.index)
+        most = int(labels.value_counts().max())
+        rows = [np.resize(labels.index[labels == label].to_numpy(), most) for label in sorted(labels.unique())]
+        learnt = learnt.loc[np.concatenate(rows)]
+    learnt["copy"] = learnt.groupby("image").cumcount().astype(str)
+    alone = learnt.assign(group=learnt["image"] + " " + learnt["copy"])
+    learnt["split"] = split_by_group(alone, RESPLIT_SEED, {"validation": share})
+    return replace(collection, table=pd.concat([learnt.drop(columns="copy"), test], ignore_index=True))
+
+
+def _balanced(collection: Collection, experiment: Experiment) -> pd.DataFrame:
+    """Keep of each class only as many pictures of a part as its rarest class has, chosen by a hash of their ids."""
+    table = collection.table
+    classes = pd.Series(label_positions(collection, table["label"], experiment.codes), table.index)
+    position = table["image"].map(lambda image: hashlib.sha256(f"{RESPLIT_SEED}:{image}".encode()).hexdigest())
+    rank = position.groupby([table["split"], classes]).rank(method="first")
+    least = classes.groupby(table["split"]).transform(lambda part: part.value_counts().min())
+    return table[(rank <= least) | (table["split"] == "test")].reset_index(drop=True)
+
+
+def fingerprint(collections: Sequence[Collection]) -> str:
+    """Return one short hash for the collections, in order; that of the only one where there is one."""
+    marks = [collection.fingerprint for collection in collections]
+    return marks[0] if len(marks) == 1 else hashlib.sha256(" ".join(marks).encode()).hexdigest()[:16]
+
+
+def load_examples(
+    collections: Sequence[Collection], codes: tuple[str, ...], cache: Path
+) -> tuple[Examples, dict[str, Examples]]:
+    """Return the training part of all collections together, and each one's validation part by name.
+
+    Args:
+        collections: what to read; a picture that cannot be read raises DatasetError, which names it.
+        codes: the classes, in order.
+        cache: folder of the decoded pictures.
+    """
+    held = np.stack([held_classes(collection, codes) for collection in collections])
+    parts: dict[str, list[Examples]] = {part: [] for part in LEARNT}
+    for source, collection in enumerate(collections):
+        files = collection.table.drop_duplicates("image").sort_values("image", ignore_index=True)
+        pictures = decode_cached(list(files["path"]), cache)
+        row_of = dict(zip(files["image"], range(len(files)), strict=True))
+        for part in LEARNT:
+            table = collection.part(part)
+            shown = [pictures[row_of[image]] for image in table["image"]]
+            labels = label_positions(collection, table["label"], codes)
+            parts[part].append(Examples(shown, labels, np.full(len(labels), source), held))
+    train = Examples(
+        [picture for part in parts["train"] for picture in part.pictures],
+        np.concatenate([part.labels for part in parts["train"]]),
+        np.concatenate([part.sources for part in parts["train"]]),
+        held,
+    )
+    return train, {c.name: part for c, part in zip(collections, parts["validation"], strict=True)}

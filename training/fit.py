@@ -1,0 +1,339 @@
+"""The training loop: Keras' fit with our batches, a state on disk after every epoch, and exact resuming."""
+
+import csv
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from training.batches import MASKED, Examples, adjustment, resize_all, training_batches
+from training.command import UserError
+from training.experiment import Experiment, Phase
+
+Row = dict[str, float]
+
+
+@dataclass
+class Progress:
+    """What a run has reached; it names the files that belong to it and is written last, so it is never half true."""
+
+    fingerprint: str
+    epoch: int = 0
+    state_file: str = ""
+    best_file: str = ""
+    best_score: float = -np.inf
+    best_epoch: int = -1
+    history: list[Row] = field(default_factory=list)
+
+    @property
+    def best_row(self) -> int:
+        """Place of the best epoch in the history, which lacks the epochs that early stopping left out."""
+        return next(place for place, row in enumerate(self.history) if row["epoch"] == self.best_epoch + 1)
+
+
+class ResumeError(UserError):
+    """The folder holds a run of another experiment or other data."""
+
+
+def fit(
+    experiment: Experiment,
+    codes: Sequence[str],
+    train: Examples,
+    validation: Mapping[str, Examples],
+    folder: Path,
+    data_fingerprint: str,
+    on_epoch: Callable[[Row], None] | None = None,
+    tensorboard: bool = False,
+) -> Progress:
+    """Train, or go on training, in `folder` and return the progress made.
+
+    Args:
+        experiment: what to train.
+        codes: the classes, in order.
+        train: the pictures to learn from.
+        validation: collection -> pictures that the best epoch is chosen by.
+        folder: takes `progress.json`, `history.csv` and the weights of the last and the best epoch.
+        data_fingerprint: names the data in the record.
+        on_epoch: called with each finished epoch's row of the history; what it raises ends the run.
+        tensorboard: also write TensorBoard's event files to FOLDER/tensorboard.
+
+    Raises ResumeError when `folder` holds another run.
+    """
+    import keras
+
+    from training import networks
+
+    folder.mkdir(parents=True, exist_ok=True)
+    progress = read_progress(folder) or Progress(_fingerprint(experiment, data_fingerprint))
+    if progress.fingerprint != _fingerprint(experiment, data_fingerprint):
+        raise ResumeError(f"{folder} holds a run of another experiment or other data; use --fresh to replace it.")
+    keras.utils.set_random_seed(experiment.seed)
+    model = build(experiment, len(codes))
+    phase = None
+    for stage, first, end in experiment.stage_bounds():
+        if progress.epoch >= end:
+            continue
+        if progress.epoch == first:  # scores at another picture size are not comparable
+            progress.best_score, progress.best_epoch = -np.inf, -1
+        # Also between stages: fit() ends by overwriting the weights with their average, a resumed run must not differ.
+        # Before a phase's first epoch the file's optimizer is the last phase's: read before the new one is made.
+        if progress.state_file and progress.epoch == experiment.phase(first).first:
+            model.load_weights(folder / progress.state_file)
+        if experiment.phase(first) != phase:
+            phase = experiment.phase(first)
+            networks.set_trainable(model, phase.trains, experiment.freeze_batch_norm)
+            model.compile(optimizer=_optimizer(experiment, phase), loss=_loss(experiment), weighted_metrics=[_accuracy])
+            model.optimizer.build(model.trainable_variables)
+        if progress.state_file and progress.epoch > phase.first:
+            model.load_weights(folder / progress.state_file)
+        # Where a stage stopped early the schedule goes on with the next stage, not behind it.
+        model.optimizer.iterations.assign((progress.epoch - phase.first) * experiment.steps_per_epoch)
+        epochs = range(max(first, progress.epoch), end)
+        callbacks = [_epoch_end(experiment, codes, progress, folder, stage.size, end, validation, train, on_epoch)]
+        if tensorboard:
+            callbacks.append(keras.callbacks.TensorBoard(str(folder / "tensorboard"), update_freq="epoch"))
+        model.fit(
+            training_batches(experiment, train, stage.size, epochs),
+            initial_epoch=epochs.start,
+            epochs=end,
+            steps_per_epoch=experiment.steps_per_epoch,
+            callbacks=callbacks,
+            shuffle=False,
+            verbose=0,
+        )
+    return progress
+
+
+def build(experiment: Experiment, classes: int, started: bool = True) -> Any:
+    """Return the experiment's network, with the weights that it starts from or (`started` false) any, in float32."""
+    import keras
+
+    from training import networks
+
+    keras.config.set_dtype_policy(experiment.precision if started else "float32")
+    start = experiment.start if started else "random"
+    model = networks.build(experiment.network, classes, experiment.hidden_units, experiment.dropout, start)
+    keras.config.set_dtype_policy("float32")
+    return model
+
+
+def _epoch_end(
+    experiment: Experiment,
+    codes: Sequence[str],
+    progress: Progress,
+    folder: Path,
+    size: int,
+    stage_end: int,
+    validation: Mapping[str, Examples],
+    train: Examples,
+    on_epoch: Callable[[Row], None] | None,
+) -> Any:
+    import keras
+
+    shown = {name: resize_all(part.pictures, size) for name, part in validation.items()}
+    added = adjustment(train, experiment)
+
+    class EpochEnd(keras.callbacks.Callback):
+        """Validates the averaged weights, saves the state and the stage's best epoch, and ends a stage early."""
+
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            self.started = time.perf_counter()
+            # Weights files leave out the state of dropout's generators; set here, a resumed run has the same.
+            for variable in self.model.non_trainable_variables:
+                if variable.path.endswith("seed_generator_state"):
+                    variable.assign(np.array([experiment.seed, epoch], "uint32"))
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            model = self.model
+            state_file = f"state-{epoch + 1}.weights.h5"
+            _write(folder / state_file, model.save_weights)
+            raw = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
+            model.optimizer.finalize_variable_values(model.trainable_variables)
+            for variable in model.trainable_variables:
+                # JAX shares one buffer between the variable and its average now, and predict() would give it away.
+                variable.assign(np.array(keras.ops.convert_to_numpy(variable)))
+            logits = {name: model.predict(part, batch_size=64, verbose=0) for name, part in shown.items()}
+            measured = validation_figures(logits, validation, added, codes)
+            figure = measured[f"validation_{experiment.best_metric}"]
+            score = -figure if experiment.best_metric == "loss" else figure
+            if score > progress.best_score:
+                progress.best_score, progress.best_epoch = score, epoch
+                progress.best_file = f"best-{epoch + 1}.weights.h5"
+                _write(folder / progress.best_file, model.save_weights)
+            for variable, value in zip(model.trainable_variables, raw, strict=True):
+                variable.assign(value)
+            model.stop_training = epoch - progress.best_epoch >= experiment.patience
+            progress.epoch, progress.state_file = stage_end if model.stop_training else epoch + 1, state_file
+            row = {
+                "epoch": epoch + 1,
+                "size": size,
+                "learning_rate": float(model.optimizer.learning_rate),
+                "loss": float(logs["loss"]),
+                "accuracy": float(logs["accuracy"]),
+                **measured,
+                "seconds": time.perf_counter() - self.started,
+            }
+            logs.update(measured)  # for TensorBoard, which comes after
+            progress.history.append(row)
+            write_progress(folder, progress)
+            print(
+                f"epoch {epoch + 1}/{experiment.epochs}  {size} px  loss {row['loss']:.3f}"
+                f"  validation BACC {row['validation_balanced_accuracy']:.3f}"
+                f"  macro AUROC {row['validation_macro_auroc']:.3f}"
+                f"  (best {experiment.best_metric} {abs(progress.best_score):.3f})  {row['seconds']:.0f} s",
+                flush=True,
+            )
+            if on_epoch:
+                on_epoch(row)
+
+    return EpochEnd()
+
+
+def validation_figures(
+    logits: Mapping[str, np.ndarray], validation: Mapping[str, Examples], added: np.ndarray, codes: Sequence[str]
+) -> Row:
+    """Return the figures of an epoch: over all collections' pictures together, then each collection's BACC.
+
+    Args:
+        logits: collection -> float (n, classes), at equal priors.
+        validation: collection -> its pictures.
+        added: float (collections, classes), `training.batches.adjustment` of the training part.
+        codes: the classes, in order.
+    """
+    from training import metrics
+
+    together = np.concatenate(list(logits.values()))
+    labels = np.concatenate([part.labels for part in validation.values()])
+    sources = np.concatenate([part.sources for part in validation.values()])
+    answers, classes = together.argmax(axis=1), together.shape[1]
+    recalls = metrics.recalls(labels, answers, classes)
+    expected = _log_softmax(together + added[sources])[np.arange(len(labels)), labels]
+    row = {
+        "validation_loss": float(-expected.mean()),
+        "validation_accuracy": float((answers == labels).mean()),
+        "validation_balanced_accuracy": metrics.balanced_accuracy(labels, answers, classes),
+        "validation_macro_auroc": metrics.macro_auroc(labels, np.exp(_log_softmax(together))),
+    }
+    named = zip(codes, recalls, strict=True)
+    row |= {f"validation_recall_{code}": float(recall) for code, recall in named if np.isfinite(recall)}
+    if len(validation) > 1:
+        for name, part in validation.items():
+            score = metrics.balanced_accuracy(part.labels, logits[name].argmax(axis=1), classes)
+            row[f"validation_balanced_accuracy_{name}"] = score
+    return row
+
+
+def _log_softmax(values: np.ndarray) -> np.ndarray:
+    shifted = values - values.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def _optimizer(experiment: Experiment, phase: Phase) -> Any:
+    import keras
+
+    steps = (phase.end - phase.first) * experiment.steps_per_epoch
+    shared = {
+        "weight_decay": experiment.weight_decay,
+        "use_ema": True,
+        "ema_momentum": experiment.weight_average,
+        "ema_overwrite_frequency": None,
+    }
+    schedule = _schedule(experiment, phase.peak_learning_rate, steps)
+    if experiment.optimizer == "sgd":
+        return keras.optimizers.SGD(schedule, momentum=0.9, nesterov=True, **shared)
+    return keras.optimizers.AdamW(schedule, **shared)
+
+
+def _schedule(experiment: Experiment, peak: float, steps: int) -> Any:
+    import keras
+
+    warmup = min(experiment.warmup_steps, steps // 2)
+    end = 1.0 if experiment.schedule == "constant" else experiment.final_learning_rate
+    if experiment.schedule != "linear":
+        return keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=0.0,
+            warmup_target=peak,
+            warmup_steps=warmup,
+            decay_steps=max(steps - warmup, 1),
+            alpha=end,
+        )
+    straight = keras.optimizers.schedules.PolynomialDecay(peak, max(steps - warmup, 1), peak * end)
+
+    class Warm(keras.optimizers.schedules.LearningRateSchedule):
+        """Keras' linear decay, after a linear warm-up that only its cosine has built in."""
+
+        def __call__(self, step: Any) -> Any:
+            step = keras.ops.cast(step, "float32")
+            rising = peak * step / max(warmup, 1)
+            return keras.ops.where(step < warmup, rising, straight(keras.ops.maximum(step - warmup, 0.0)))
+
+    return Warm()
+
+
+def _halves(truth: Any) -> tuple[Any, Any]:
+    """Return a batch's labels and what is added to its logits: see `training.batches.training_batches`."""
+    classes = truth.shape[-1] // 2
+    return truth[:, :classes], truth[:, classes:]
+
+
+def _accuracy(truth: Any, logits: Any) -> Any:
+    import keras
+
+    labels, added = _halves(truth)
+    held = keras.ops.where(added > MASKED / 2, logits, MASKED)
+    return keras.metrics.categorical_accuracy(labels, held)
+
+
+_accuracy.__name__ = "accuracy"  # Keras names the metric by it
+
+
+def _loss(experiment: Experiment) -> Any:
+    import keras
+
+    if experiment.loss == "focal":
+        entropy = keras.losses.CategoricalFocalCrossentropy(
+            alpha=1.0, gamma=experiment.focal_gamma, from_logits=True, reduction=None
+        )
+    else:
+        entropy = keras.losses.CategoricalCrossentropy(from_logits=True, reduction=None)
+
+    def logit_adjusted(truth: Any, logits: Any) -> Any:
+        labels, added = _halves(truth)
+        return entropy(labels, logits + added)
+
+    return logit_adjusted
+
+
+def _fingerprint(experiment: Experiment, data_fingerprint: str) -> str:
+    return json.dumps([experiment.as_dict(), data_fingerprint], sort_keys=True)
+
+
+def _write(path: Path, save: Any) -> None:
+    """Save under another name first, so that a file of this name is always whole."""
+    partial = path.with_name(f"partial-{path.name}")
+    save(partial)
+    partial.replace(path)
+
+
+def read_progress(folder: Path) -> Progress | None:
+    """Return the progress of the run in a folder, or None where none has finished an epoch."""
+    file = folder / "progress.json"
+    return Progress(**json.loads(file.read_text())) if file.exists() else None
+
+
+def write_progress(folder: Path, progress: Progress) -> None:
+    """Write `progress.json` and `history.csv`, then delete weights that they no longer name."""
+    partial = folder / "partial-progress.json"
+    partial.write_text(json.dumps(vars(progress)))
+    partial.replace(folder / "progress.json")
+    with (folder / "history.csv").open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, list(progress.history[0]))
+        writer.writeheader()
+        writer.writerows(progress.history)
+    for file in folder.glob("*.weights.h5"):
+        if file.name not in (progress.state_file, progress.best_file):
+            file.unlink()
