@@ -85,8 +85,8 @@ def bundled_models() -> list[str]:
 def _download(repository: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
-        HfHubHTTPError,
         HFValidationError,
+        HTTPError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
@@ -97,8 +97,9 @@ def _download(repository: str, revision: str | None) -> Path:
         raise ModelError(f"The Hub has no repository {repository}, or it is private and no token is set.") from None
     except RevisionNotFoundError:
         raise ModelError(f"The Hub's repository {repository} has no revision {revision}.") from None
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        raise ModelError(f"{repository} could not be fetched from the Hub: {error}") from None
+    except (HTTPError, HFValidationError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"{repository} could not be fetched from the Hub: {reason}") from None
 
 
 def read_folder(folder: Path, origin: str = "") -> ModelFolder:

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +21,17 @@ MASKED = -1e9
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def decode(paths: Sequence[Path], side: int = CACHE_SIDE) -> np.ndarray:
+def decode(
+    paths: Sequence[Path],
+    side: int = CACHE_SIDE,
+    report: Callable[[int], None] | None = None,
+) -> np.ndarray:
     """Return the pictures as uint8 (n, side, side, 3), in order.
+
+    Args:
+        paths: the files.
+        side: of the decoded pictures.
+        report: told how many more are done.
 
     Raises DatasetError that names a picture which cannot be read.
     """
@@ -30,13 +39,17 @@ def decode(paths: Sequence[Path], side: int = CACHE_SIDE) -> np.ndarray:
 
     def one(position: int) -> None:
         pictures[position] = read_training_picture(paths[position]).resized(side)
+        if report:
+            report(1)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(one, range(len(paths))))
     return pictures
 
 
-def decode_cached(paths: Sequence[Path], cache: Path, side: int = CACHE_SIDE) -> np.ndarray:
+def decode_cached(
+    paths: Sequence[Path], cache: Path, side: int = CACHE_SIDE, report: Callable[[int], None] | None = None
+) -> np.ndarray:
     """Like `decode`, kept in a file under `cache` that later runs map into memory.
 
     The file's name holds a hash of the pictures' names, sizes and times, so that a changed picture is decoded again.
@@ -49,9 +62,15 @@ def decode_cached(paths: Sequence[Path], cache: Path, side: int = CACHE_SIDE) ->
     if not file.exists():
         cache.mkdir(parents=True, exist_ok=True)
         partial = file.with_suffix(f".{os.getpid()}.partial")
-        with partial.open("wb") as handle:
-            np.save(handle, decode(paths, side))
-        partial.replace(file)
+        try:
+            with partial.open("wb") as handle:
+                shape = (len(paths), side, side, 3)
+                np.lib.format.write_array_header_1_0(handle, {"descr": "|u1", "fortran_order": False, "shape": shape})
+                for first in range(0, len(paths), 512):
+                    handle.write(decode(paths[first : first + 512], side, report).data)
+            partial.replace(file)
+        finally:
+            partial.unlink(missing_ok=True)
     return np.asarray(np.load(file, mmap_mode="r"))
 
 

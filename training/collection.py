@@ -20,7 +20,7 @@ from training.command import UserError
 
 PARTS = ("train", "validation", "test")
 COLUMNS = ("image", "path", "label", "group", "split")
-NAMED = ("ham10000", "isic2017")
+NAMED = ("ham10000", "isic2017", "isic2018")
 """Collections with a module of their own; its `load(folder)` returns the Collection."""
 DATA = Path("data")
 """Where `training.prepare` puts a collection, in a folder of its name, unless told otherwise."""

@@ -23,6 +23,18 @@ def test_the_temperature_undoes_overconfidence(sample):
     assert np.ptp(calibration.bias) < 0.15
 
 
+def test_pictures_of_a_collection_that_lacks_a_class_say_nothing_about_it(sample):
+    """Their share for it is 0: the fit is that of the classes they have, each picture under its own mix."""
+    logits, labels = sample
+    partial = labels < 2
+    priors = np.where(partial[:, None], np.array([0.5, 0.5, 0.0]), PRIOR)
+    leaning = logits.copy()
+    leaning[partial, 2] += 50  # nonsense that a picture without the class may say
+    calibration = calibrate.fit(leaning, labels, priors)
+    assert np.isfinite(calibration.bias).all()
+    assert calibration.temperature == pytest.approx(2, rel=0.1)
+
+
 def test_the_biases_undo_a_networks_leaning_towards_a_class(sample):
     logits, labels = sample
     leaning = calibrate.fit(logits + np.array([0, 1.0, 0]), labels, PRIOR)

@@ -41,7 +41,8 @@ def export_tiny(network, folder):
         "hardware": "2 CPU cores",
         "history": [],
     }
-    export.export_folder(network, tiny.EXPERIMENT, lesions.CODES, PRIOR, logits, labels, record, folder)
+    calibration = calibrate.fit(logits, labels, PRIOR)
+    export.export_folder(network, tiny.EXPERIMENT, lesions.CODES, PRIOR, calibration, logits, labels, record, folder)
 
 
 def test_probabilities_are_the_networks_logits_with_calibration_and_prior(network, pictures):

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from training import ham10000
-from training.ham10000 import DatasetError
+from training import collection, ham10000
+from training.collection import DatasetError, find_folder
 
 needs_data = pytest.mark.skipif(
     not os.environ.get("HAM10000_DIR"), reason="HAM10000_DIR does not name a copy of HAM10000"
@@ -30,6 +30,11 @@ def copy(tmp_path):
         for image_id in ids:
             Image.new("RGB", (40, 40)).save(folder / f"{image_id}.jpg")
     return tmp_path
+
+
+def committed_split():
+    table = pd.read_csv(ham10000.SPLIT_FILE, dtype=str)
+    return dict(zip(table["image_id"], table["split"], strict=True))
 
 
 def edit(root, change):
@@ -107,9 +112,10 @@ def test_a_copy_of_other_pictures_does_not_fit_the_committed_split(copy):
 def test_no_folder_is_a_clear_error(monkeypatch, tmp_path):
     monkeypatch.delenv("HAM10000_DIR", raising=False)
     with pytest.raises(DatasetError, match="HAM10000_DIR"):
-        ham10000.folder()
-    with pytest.raises(DatasetError, match="does not exist"):
-        ham10000.folder(tmp_path / "nowhere")
+        find_folder("ham10000", tmp_path)
+    monkeypatch.setenv("HAM10000_DIR", str(tmp_path / "nowhere"))
+    with pytest.raises(DatasetError, match="nowhere"):
+        find_folder("ham10000")
 
 
 def test_duplicate_pairs_join_their_lesions():
@@ -119,13 +125,13 @@ def test_duplicate_pairs_join_their_lesions():
 
 
 def test_no_duplicate_pair_crosses_the_committed_split():
-    split = ham10000.read_split()
+    split = committed_split()
     assert len(ham10000.DUPLICATE_PAIRS) == 18
     assert all(split[first] == split[second] for first, second in ham10000.DUPLICATE_PAIRS)
 
 
 def test_the_committed_split_holds_70_15_15_percent():
-    shares = pd.Series(ham10000.read_split()).value_counts(normalize=True)
+    shares = pd.Series(committed_split()).value_counts(normalize=True)
     assert abs(shares["train"] - 0.70) < 0.01
     assert abs(shares["validation"] - 0.15) < 0.01
     assert abs(shares["test"] - 0.15) < 0.01
@@ -133,7 +139,7 @@ def test_the_committed_split_holds_70_15_15_percent():
 
 @needs_data
 def test_no_lesion_crosses_the_committed_split():
-    index = ham10000.load(ham10000.folder())
+    index = collection.load("ham10000").table
     assert len(index) == 10015
     assert (index.groupby("lesion_id")["split"].nunique() == 1).all()
     assert (index.groupby("group")["split"].nunique() == 1).all()
@@ -141,21 +147,21 @@ def test_no_lesion_crosses_the_committed_split():
 
 @needs_data
 def test_the_committed_split_is_stratified():
-    index = ham10000.load(ham10000.folder())
-    shares = pd.crosstab(index["dx"], index["split"], normalize="index")
+    index = collection.load("ham10000").table
+    shares = pd.crosstab(index["label"], index["split"], normalize="index")
     assert (shares[["validation", "test"]] - 0.15).abs().to_numpy().max() < 0.02
 
 
 @needs_data
 def test_the_committed_split_regenerates_byte_for_byte(tmp_path):
-    table = ham10000.split(ham10000.read_index(ham10000.folder()))
+    table = ham10000.split(ham10000.read_index(find_folder("ham10000")))
     ham10000.write_split(table, tmp_path / "split.csv")
     assert (tmp_path / "split.csv").read_bytes() == ham10000.SPLIT_FILE.read_bytes()
 
 
 @needs_data
 def test_the_known_duplicate_pairs_are_those_beside_the_data():
-    file = ham10000.folder() / "duplicate_lesions.csv"
+    file = find_folder("ham10000") / "duplicate_lesions.csv"
     if not file.exists():
         pytest.skip("this copy of HAM10000 has no duplicate_lesions.csv")
     assert set(pd.read_csv(file).itertuples(index=False, name=None)) == set(ham10000.DUPLICATE_PAIRS)

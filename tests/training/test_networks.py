@@ -6,6 +6,7 @@ import pytest
 
 from tests.training import tiny
 from training import networks
+from training.command import UserError
 
 pytestmark = pytest.mark.training
 
@@ -53,7 +54,7 @@ def test_a_weights_file_that_does_not_exist_is_named(asked, tmp_path):
 
 
 def test_an_unknown_network_says_which_there_are():
-    with pytest.raises(ValueError, match=r"must be one of .*mobilenet_v2.* Received: vgg99"):
+    with pytest.raises(UserError, match=r"must be one of .*mobilenet_v2.* Received: vgg99"):
         networks.build("vgg99", 7, 0, 0.2, "random")
 
 
@@ -62,6 +63,43 @@ def test_a_training_model_takes_pictures_of_any_size(asked, hidden_units):
     model = networks.build("tiny", 7, hidden_units, 0.2, "random")
     for side in (24, 33):
         assert model.predict(np.zeros((2, side, side, 3), np.uint8), verbose=0).shape == (2, 7)
+
+
+def test_imagenet_weights_for_bgr_are_turned_round_to_take_rgb(asked, monkeypatch, tmp_path):
+    source = tiny.TinyBackbone().build(None)
+    source.save_weights(tmp_path / "tiny.weights.h5")
+    monkeypatch.setenv(networks.STARTING_WEIGHTS, str(tmp_path))
+    monkeypatch.setitem(networks.BACKBONES, "tiny", tiny.TinyBackbone(blue_first=True))
+    model = networks.build("tiny", 7, 0, 0.2, "imagenet").get_layer("backbone")
+    pictures = np.random.default_rng(0).uniform(-1, 1, (2, 24, 24, 3)).astype("float32")
+    np.testing.assert_allclose(
+        model.predict(pictures, verbose=0), source.predict(pictures[..., ::-1], verbose=0), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", sorted(networks.BACKBONES))
+def test_every_network_scales_pictures_as_its_imagenet_weights_expect(name):
+    import importlib
+
+    import keras
+
+    spec = networks.BACKBONES[name]
+    rescale = keras.layers.Rescaling(spec.scale, spec.offset)
+    pictures = np.random.default_rng(0).integers(0, 256, (1, 8, 8, 3)).astype("float32")
+    mine = keras.ops.convert_to_numpy(rescale(pictures))
+    if isinstance(spec, networks.Stack):
+        assert mine.min() >= -1
+        assert mine.max() <= 1
+        return
+    module = importlib.import_module(f"keras.applications.{spec.application.split('.')[0]}")
+    theirs = np.asarray(module.preprocess_input(pictures.copy()))
+    np.testing.assert_allclose(mine[..., ::-1] if spec.blue_first else mine, theirs, atol=1e-4)
+
+
+def test_a_network_from_scratch_has_no_imagenet_weights(monkeypatch):
+    monkeypatch.delenv(networks.STARTING_WEIGHTS, raising=False)
+    with pytest.raises(UserError, match="set start to random"):
+        networks.build("cnn_94", 7, 0, 0.2, "imagenet")
 
 
 @pytest.mark.skipif(

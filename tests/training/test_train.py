@@ -103,6 +103,105 @@ def test_a_stage_stops_early_when_nothing_improves_and_the_next_one_follows(tmp_
     assert progress.epoch == 9
 
 
+HEAD_FIRST = replace(
+    tiny.EXPERIMENT,
+    name="head first",
+    hidden_units=5,
+    stages=(Stage(size=24, epochs=2, trains="head", peak_learning_rate=1e-2), Stage(size=24, epochs=2)),
+)
+
+
+def test_the_head_is_trained_first_and_then_all_layers(tmp_path):
+    import h5py
+
+    def kernels(folder):
+        with h5py.File(folder / read_progress(folder).state_file) as file:
+            found = {}
+            file.visititems(
+                lambda name, item: (
+                    found.update({name: item[()]})
+                    if isinstance(item, h5py.Dataset) and not name.startswith("optimizer") and item.ndim > 1
+                    else None
+                )
+            )
+        return found
+
+    head = replace(HEAD_FIRST, stages=(*HEAD_FIRST.stages[:1], Stage(size=24, epochs=0)))
+    short = replace(head, stages=(replace(HEAD_FIRST.stages[0], epochs=1),))
+    for name, experiment in (("one", short), ("two", head), ("all", HEAD_FIRST)):
+        tiny.train(tmp_path / name, experiment)
+    one, two, full = (kernels(tmp_path / name) for name in ("one", "two", "all"))
+    backbone = [name for name in one if "backbone" in name]
+    assert backbone
+    assert all(np.array_equal(one[name], two[name]) for name in backbone)
+    assert any(not np.array_equal(one[name], two[name]) for name in one if name not in backbone)
+    assert all(not np.array_equal(two[name], full[name]) for name in backbone)
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_a_run_in_phases_that_was_stopped_ends_as_if_it_had_not_been(tmp_path, after):
+    class Stopped(Exception):
+        pass
+
+    def stop(row):
+        if row["epoch"] == after:
+            raise Stopped
+
+    tiny.train(tmp_path / "unbroken", HEAD_FIRST)
+    with pytest.raises(Stopped):
+        tiny.train(tmp_path / "broken", HEAD_FIRST, on_epoch=stop)
+    tiny.train(tmp_path / "broken", HEAD_FIRST)
+    np.testing.assert_allclose(scores(tmp_path / "broken"), scores(tmp_path / "unbroken"), rtol=2e-3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"loss": "focal"},
+        {"class_weights": True, "logit_adjustment": False},
+        {"mix": "mixup"},
+        {"mix": "cutmix"},
+        {"optimizer": "sgd", "schedule": "linear"},
+        {"schedule": "constant"},
+        {"precision": "mixed_bfloat16"},
+        {"freeze_batch_norm": True},
+        {"best_metric": "loss"},
+    ],
+    ids=str,
+)
+def test_every_option_of_an_experiment_trains(tmp_path, options):
+    progress = tiny.train(tmp_path, replace(tiny.EXPERIMENT, **options))
+    assert progress.history[-1]["loss"] < progress.history[0]["loss"]
+    assert progress.best_score == max(
+        -row["validation_loss"] if options.get("best_metric") == "loss" else row["validation_balanced_accuracy"]
+        for row in progress.history[2:]
+    )
+
+
+def test_a_collection_without_a_class_does_not_unteach_it():
+    """The trap: pictures of another camera, none of them of class 6, must not make that class less likely there."""
+    import keras
+
+    from training.batches import MASKED
+    from training.fit import _loss
+
+    logits = keras.ops.convert_to_tensor(np.array([[0.5, 1.0, 3.0], [0.5, 1.0, -3.0]], "float32"))
+    targets = np.array([[0, 1, 0, 0, 0, MASKED]] * 2, "float32")
+    for name in ("cross_entropy", "focal"):
+        loss = keras.ops.convert_to_numpy(_loss(replace(tiny.EXPERIMENT, loss=name))(targets, logits))
+        assert loss[0] == pytest.approx(loss[1], rel=1e-5)
+        known = np.exp(1.0) / (np.exp(0.5) + np.exp(1.0))
+        expected = -np.log(known) * ((1 - known) ** 2 if name == "focal" else 1)
+        assert loss[0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_options_that_contradict_each_other_are_one_clear_line():
+    command = [sys.executable, "-m", "training.train", "mobilenet_v2", "--class-weights"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "use one of them" in done.stdout + done.stderr
+
+
 def test_unknown_options_are_errors():
     command = [sys.executable, "-m", "training.train", "mobilenet_v2", "--learning-speed", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
