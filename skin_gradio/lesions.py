@@ -47,7 +47,7 @@ DIAGNOSES = (
     ),
 )
 GROUPS = (
-    Diagnosis("benign", "Benign group", False, "Benign keratosis, dermatofibroma, melanocytic nevus or vascular lesion."),
+    Diagnosis("benign", "Benign group", False, "Benign keratosis, dermatofibroma, nevus or vascular lesion."),
     Diagnosis("malignant", "Malignant group", True, "Actinic keratosis, basal cell carcinoma or melanoma."),
 )
 CODES = tuple(diagnosis.code for diagnosis in DIAGNOSES)

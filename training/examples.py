@@ -13,7 +13,6 @@ from training.collection import Collection, held_classes, label_positions, load,
 from training.experiment import Experiment
 
 RESPLIT_SEED = 1
-LEARNT = ("train", "validation")
 
 
 def load_collections(experiment: Experiment, base: Path | None = None) -> list[Collection]:
@@ -71,31 +70,41 @@ def fingerprint(collections: Sequence[Collection]) -> str:
     return marks[0] if len(marks) == 1 else hashlib.sha256(" ".join(marks).encode()).hexdigest()[:16]
 
 
+def load_part(collections: Sequence[Collection], part: str, codes: tuple[str, ...], cache: Path) -> list[Examples]:
+    """Return each collection's pictures of a part.
+
+    Args:
+        collections: what to read; a picture that cannot be read raises DatasetError, which names it.
+        part: `train`, `validation` or `test`.
+        codes: the classes, in order.
+        cache: folder of the decoded pictures, all parts' together.
+    """
+    held = np.stack([held_classes(collection, codes) for collection in collections])
+    found = []
+    for source, collection in enumerate(collections):
+        files = collection.table.drop_duplicates("image").sort_values("image", ignore_index=True)
+        pictures = decode_cached(list(files["path"]), cache)
+        row_of = dict(zip(files["image"], range(len(files)), strict=True))
+        table = collection.part(part)
+        labels = label_positions(collection, table["label"], codes)
+        shown = [pictures[row_of[image]] for image in table["image"]]
+        found.append(Examples(shown, labels, np.full(len(labels), source), held))
+    return found
+
+
 def load_examples(
     collections: Sequence[Collection], codes: tuple[str, ...], cache: Path
 ) -> tuple[Examples, dict[str, Examples]]:
     """Return the training part of all collections together, and each one's validation part by name.
 
-    Args:
-        collections: what to read; a picture that cannot be read raises DatasetError, which names it.
-        codes: the classes, in order.
-        cache: folder of the decoded pictures.
+    Arguments are those of `load_part`.
     """
-    held = np.stack([held_classes(collection, codes) for collection in collections])
-    parts: dict[str, list[Examples]] = {part: [] for part in LEARNT}
-    for source, collection in enumerate(collections):
-        files = collection.table.drop_duplicates("image").sort_values("image", ignore_index=True)
-        pictures = decode_cached(list(files["path"]), cache)
-        row_of = dict(zip(files["image"], range(len(files)), strict=True))
-        for part in LEARNT:
-            table = collection.part(part)
-            shown = [pictures[row_of[image]] for image in table["image"]]
-            labels = label_positions(collection, table["label"], codes)
-            parts[part].append(Examples(shown, labels, np.full(len(labels), source), held))
+    learnt = load_part(collections, "train", codes, cache)
     train = Examples(
-        [picture for part in parts["train"] for picture in part.pictures],
-        np.concatenate([part.labels for part in parts["train"]]),
-        np.concatenate([part.sources for part in parts["train"]]),
-        held,
+        [picture for part in learnt for picture in part.pictures],
+        np.concatenate([part.labels for part in learnt]),
+        np.concatenate([part.sources for part in learnt]),
+        learnt[0].held,
     )
-    return train, {c.name: part for c, part in zip(collections, parts["validation"], strict=True)}
+    validation = load_part(collections, "validation", codes, cache)
+    return train, {c.name: part for c, part in zip(collections, validation, strict=True)}

@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from skin_gradio import lesions
-from skin_gradio.credit import CITATIONS, CREDIT
+from skin_gradio.credit import citations, credit, is_credited
 from skin_gradio.models import ModelFolder
 
 INTENDED_USE = """\
@@ -16,27 +16,11 @@ Research and education: to study how a network sorts dermatoscopic pictures, and
 is not a medical device, has no approval, and must not be used to decide about anybody's care. Whoever is worried about
 a spot on their skin should show it to a doctor, whatever this page says."""
 
-LIMITS = """\
-### Limits
-
-- It knows the diagnoses listed above and sorts every picture into them, also a picture that shows none of them.
-- It learned from two clinics, mostly from light skin. Expect worse answers for other cameras and skin types.
-- A probability holds for the stated mix of diagnoses only; your mix may be another one.
-- It sees one picture: no history, no patient, no comparison with last year.
-- A heatmap shows where the score came from. It is no proof."""
-
 PRIVACY = """\
 ### Privacy
 
 Pictures are sent to the server that runs this page and nowhere else. They are deleted about an hour later, and at the
 latest when the server is stopped; nothing is learned from them. The page loads nothing from other hosts."""
-
-LICENCE = f"""\
-### Licence and citations
-
-Code: Apache-2.0. Weights: CC BY-NC 4.0, as the pictures they were trained on. {CREDIT}
-
-{CITATIONS}"""
 
 # model.json's keys, with the words and the mix of diagnoses that belong to them
 _FIGURES = (
@@ -53,7 +37,7 @@ def build_about(model: ModelFolder) -> None:
     with gr.Column(elem_classes="about"):
         gr.Markdown(description(model))
         gr.HTML(figures(model.card), apply_default_css=False, elem_id="figures")
-        gr.Markdown("\n\n".join((INTENDED_USE, LIMITS, PRIVACY, LICENCE)))
+        gr.Markdown("\n\n".join((INTENDED_USE, limits(model), PRIVACY, licence(model))))
 
 
 def description(model: ModelFolder) -> str:
@@ -68,6 +52,34 @@ def description(model: ModelFolder) -> str:
         f" with Keras on dermatoscopic photographs. It reads the central square of a picture at {model.input_size} x"
         f" {model.input_size} pixels and returns a probability for each of {len(model.codes)} diagnoses:\n\n{diagnoses}"
     )
+
+
+def limits(model: ModelFolder) -> str:
+    """Return what the model cannot do, as Markdown."""
+    titles = _learned_from(model)
+    published = ", ".join(title for title in titles if is_credited(title))
+    origin = f"{published}, mostly pictures of light skin" if published else ", ".join(titles)
+    return f"""\
+### Limits
+
+- It knows the diagnoses listed above and sorts every picture into them, also a picture that shows none of them.
+- It learned from {origin}. Expect worse answers for other clinics, cameras and skin types.
+- A probability holds for the stated mix of diagnoses only; your mix may be another one.
+- It sees one picture: no history, no patient, no comparison with last year.
+- A heatmap shows where the score came from. It is no proof."""
+
+
+def licence(model: ModelFolder) -> str:
+    """Return licences, credit and citations for what the model learned from, as Markdown."""
+    titles = _learned_from(model)
+    weights = "Weights: CC BY-NC 4.0, as the pictures they were trained on." if credit(titles) else ""
+    return f"### Licence and citations\n\nCode: Apache-2.0. {weights} {credit(titles)}\n\n{citations(titles)}"
+
+
+def _learned_from(model: ModelFolder) -> list[str]:
+    training = model.card.get("training")
+    titles = training.get("collections") if isinstance(training, dict) else None
+    return [str(title) for title in titles] if isinstance(titles, list) else ["an unknown collection"]
 
 
 def figures(card: dict[str, Any]) -> str:

@@ -1,0 +1,86 @@
+"""The commands one after the other, as a user types them, on a generated collection of benign and malignant pictures."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from skin_gradio.models import read_folder
+
+pytestmark = pytest.mark.training
+SMALL = (
+    "--task malignancy --stages.0.epochs 3 --stages.0.size 32 --input-size 32 --epoch-pictures 128 --batch-size 16"
+    " --hidden-units 8 --weight-average 0.9 --warmup-steps 2"
+).split()
+
+
+def command(name, *arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", f"training.{name}", *map(str, arguments)],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with one sub-folder per class: malignant pictures are dark, more or less."""
+    place = tmp_path_factory.mktemp("place")
+    rng = np.random.default_rng(0)
+    for label, brightness in (("benign", 150), ("malignant", 90)):
+        (place / "mine" / label).mkdir(parents=True)
+        for number in range(60):
+            picture = rng.normal(rng.normal(brightness, 15), 25, (40, 40, 3)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(picture).save(place / "mine" / label / f"{label}{number}.png")
+    return place
+
+
+def train(place, name, *options):
+    where = ["--output", place / "runs", "--weights", place / "weights", "--name", name]
+    return command("train", "cnn_binary", "--collections", place / "mine", *where, *SMALL, *options)
+
+
+@pytest.fixture(scope="module")
+def trained(place):
+    done = train(place, "mine")
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_a_model_is_trained_on_ones_own_pictures_and_exported(place, trained):
+    assert "mine; measure it with" in trained.stdout
+    model = read_folder(place / "weights" / "mine")
+    assert model.codes == ("benign", "malignant")
+    assert model.prior == pytest.approx((0.5, 0.5))
+    assert model.card["training"]["collections"] == ["mine"]
+    assert "seven diagnoses" not in (place / "weights" / "mine" / "README.md").read_text()
+
+
+def test_it_is_measured_and_its_card_says_what_was_found(place, trained):
+    done = command("evaluate", place / "weights" / "mine", "--output", place / "report", "--repeats", 50)
+    assert done.returncode == 0, done.stderr
+    measured = json.loads((place / "weights" / "mine" / "model.json").read_text())["metrics"]
+    assert measured["figures"]["malignant_auroc"]["value"] > 0.8
+    assert not measured["grouped"]
+    assert (place / "report" / "report.html").stat().st_size > 10_000
+
+
+def test_a_leaking_split_says_that_its_score_is_a_claim_and_exports_nothing(place):
+    done = train(place, "leaking", "--split", "image")
+    assert done.returncode == 0, done.stderr
+    assert "That is a claim" in done.stdout
+    assert "test pictures" in done.stdout
+    assert not (place / "weights" / "leaking").exists()
+
+
+def test_a_missing_collection_is_one_clear_line(tmp_path):
+    done = command("train", "mobilenet_v2", HAM10000_DIR=str(tmp_path / "nowhere"))
+    assert done.returncode == 2
+    assert "ham10000's folder does not exist" in done.stderr
+    assert "Traceback" not in done.stderr
