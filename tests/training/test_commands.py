@@ -1,4 +1,4 @@
-"""The commands one after the other, as a user types them, on a generated collection of benign and malignant pictures."""
+"""The commands one after the other, as a user types them, on generated benign and malignant pictures."""
 
 import json
 import os
@@ -12,10 +12,11 @@ from PIL import Image
 from skin_gradio.models import read_folder
 
 pytestmark = pytest.mark.training
-SMALL = (
-    "--task malignancy --stages.0.epochs 3 --stages.0.size 32 --input-size 32 --epoch-pictures 128 --batch-size 16"
-    " --hidden-units 8 --weight-average 0.9 --warmup-steps 2"
-).split()
+SMALL = [
+    *("--task", "malignancy", "--stages.0.epochs", "3", "--stages.0.size", "32", "--input-size", "32"),
+    *("--epoch-pictures", "128", "--batch-size", "16", "--hidden-units", "8", "--weight-average", "0.9"),
+    *("--warmup-steps", "2"),
+]
 
 
 def command(name, *arguments, **environment):
