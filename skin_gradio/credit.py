@@ -22,7 +22,7 @@ _VIDIR = (
 )
 _CREDITS = {
     "HAM10000": (_VIDIR, (_HAM10000, _ISIC_2018)),
-    "ISIC 2018": (_VIDIR, (_HAM10000, _ISIC_2018)),
+    "ISIC 2018 Task 3": (_VIDIR, (_HAM10000, _ISIC_2018)),
     "ISIC 2017": ("ISIC 2017 challenge: International Skin Imaging Collaboration", (_ISIC_2017,)),
 }
 

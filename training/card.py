@@ -4,9 +4,30 @@ from pathlib import Path
 from typing import Any
 
 from skin_gradio import lesions
-from skin_gradio.credit import CITATIONS, CREDIT
+from skin_gradio.credit import citations, credit, is_credited
+from training.command import UserError
 
 _STARTS = {"imagenet": "ImageNet weights", "random": "random weights"}
+
+
+_HEADLINE = (
+    ("Balanced accuracy (BACC)", "equal", "equal_balanced_accuracy", "balanced_accuracy"),
+    ("Macro AUROC", "equal", "equal_macro_auroc", "macro_auroc"),
+    ("Malignant AUROC", "collection", "malignant_auroc", "malignant_auroc"),
+    ("Malignant average precision", "collection", "malignant_average_precision", "malignant_average_precision"),
+    ("Sensitivity at 90 % specificity", "collection", "sensitivity_at_specificity_90%", ""),
+    ("Balanced accuracy of the two groups", "equal", "binary_equal_balanced_accuracy", "binary_balanced_accuracy"),
+    ("Accuracy", "collection", "accuracy", "accuracy"),
+    ("Balanced accuracy (BACC)", "collection", "balanced_accuracy", "balanced_accuracy"),
+    (
+        "Expected calibration error (15 bins)",
+        "collection",
+        "expected_calibration_error",
+        "expected_calibration_error",
+    ),
+    ("Brier score", "collection", "brier_score", "brier_score"),
+)
+"""Title, prior, the figure's key, and the baseline's."""
 
 
 def _with_interval(figure: dict[str, float]) -> str:
@@ -17,24 +38,15 @@ def headline_table(document: dict[str, Any]) -> str:
     """Return the headline figures on the test split as a Markdown table, beside the trivial baselines."""
     measured = document["metrics"]
     figures, baselines = measured["figures"], measured["baselines"]
-    rows = [
-        ("Balanced accuracy (BACC)", "equal", "equal_balanced_accuracy", "balanced_accuracy"),
-        ("Macro AUROC", "equal", "equal_macro_auroc", "macro_auroc"),
-        ("Malignant AUROC", "collection", "malignant_auroc", "malignant_auroc"),
-        ("Accuracy", "collection", "accuracy", "accuracy"),
-        ("Balanced accuracy (BACC)", "collection", "balanced_accuracy", "balanced_accuracy"),
-        (
-            "Expected calibration error (15 bins)",
-            "collection",
-            "expected_calibration_error",
-            "expected_calibration_error",
-        ),
-        ("Brier score", "collection", "brier_score", "brier_score"),
+    lines = [
+        f"| figure | prior | test split (95 % interval) | {' | '.join(baselines)} |",
+        "|---|---|---|" + "---|" * len(baselines),
     ]
-    lines = [f"| figure | prior | test split (95 % interval) | {' | '.join(baselines)} |", "|---|---|---|---|---|"]
-    for title, prior, key, base in rows:
-        references = " | ".join(f"{baseline[base]:.3f}" for baseline in baselines.values())
-        lines.append(f"| {title} | {prior} | {_with_interval(figures[key])} | {references} |")
+    for title, prior, key, base in _HEADLINE:
+        if key in figures:
+            values = (baseline.get(base) for baseline in baselines.values())
+            references = " | ".join("-" if value is None else f"{value:.3f}" for value in values)
+            lines.append(f"| {title} | {prior} | {_with_interval(figures[key])} | {references} |")
     return "\n".join(lines)
 
 
@@ -45,60 +57,105 @@ def class_table(document: dict[str, Any]) -> str:
         "| diagnosis | pictures | recall, equal priors | recall, collection's prior | precision | F1 | AUROC |",
         "|---|---|---|---|---|---|---|",
     ]
-    for code in document["classes"]:
-        cells = [
-            _with_interval(figures[f"{name}_{code}"]) for name in ("equal_recall", "recall", "precision", "f1", "auroc")
-        ]
+    for code in document["metrics"].get("classes") or document["classes"]:
+        names = (f"{name}_{code}" for name in ("equal_recall", "recall", "precision", "f1", "auroc"))
+        cells = [_with_interval(figures[name]) if name in figures else "-" for name in names]
         lines.append(f"| {lesions.BY_CODE[code].name} ({code}) | {counts[code]} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def operating_table(document: dict[str, Any]) -> str:
     """Return the malignancy operating points, chosen on validation and checked on test pictures."""
+    figures = document["metrics"]["figures"]
     lines = [
         "| operating point | threshold | validation sensitivity / specificity | test sensitivity | test specificity |",
         "|---|---|---|---|---|",
     ]
     for number, point in enumerate(document["operating_points"]):
-        figures = document["metrics"]["figures"]
+        names = (f"{name}_{number}" for name in ("sensitivity", "specificity"))
+        cells = [_with_interval(figures[name]) if name in figures else "-" for name in names]
         lines.append(
             f"| {point['name']} | {point['threshold']:.4f} | {point['sensitivity']:.3f} / {point['specificity']:.3f}"
-            f" | {_with_interval(figures[f'sensitivity_{number}'])}"
-            f" | {_with_interval(figures[f'specificity_{number}'])} |"
+            f" | {' | '.join(cells)} |"
         )
     return "\n".join(lines)
 
 
+def elsewhere_table(document: dict[str, Any]) -> str:
+    """Return the headline figures on the other collections as a Markdown table, one column each."""
+    others = list(document["elsewhere"].values())
+    lines = [
+        f"| figure | prior | {' | '.join(other['collection'] for other in others)} |",
+        "|---|---|" + "---|" * len(others),
+        f"| Pictures | | {' | '.join(str(other['pictures']) for other in others)} |",
+        "| Classes that occur | | "
+        + " | ".join(", ".join(code for code, count in other["counts"].items() if count) for other in others)
+        + " |",
+    ]
+    for title, prior, key, _ in _HEADLINE:
+        cells = [_with_interval(other["figures"][key]) if key in other["figures"] else "-" for other in others]
+        lines.append(f"| {title} | {prior} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def subgroup_table(document: dict[str, Any]) -> str:
+    """Return the figures by sex, age, body site and way of confirmation as a Markdown table."""
+    lines = [
+        "| group | pictures | BACC, equal priors | accuracy | malignant AUROC |",
+        "|---|---|---|---|---|",
+    ]
+    for column, groups in document["metrics"]["subgroups"].items():
+        for group in groups:
+            figures = group["figures"]
+            names = ("equal_balanced_accuracy", "accuracy", "malignant_auroc")
+            cells = [_with_interval(figures[name]) if name in figures else "-" for name in names]
+            lines.append(f"| {column}: {group['name']} | {group['pictures']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def figures_section(document: dict[str, Any]) -> str:
-    """Return all tables with the sentence that explains them."""
-    measured = document["metrics"]
-    return "\n\n".join(
-        [
-            f"Test split of {measured['collection']}: {measured['pictures']} pictures of {measured['lesions']} lesions,"
-            " none of which was trained on. Intervals: 95 %, bootstrap over lesions. *Prior* says for which mix of"
-            " diagnoses the probabilities were asked: `equal`, each equally common (BACC's natural choice), or"
-            " `collection`, as common as in the training collection (where nv is"
-            f" {document['prior'][document['classes'].index('nv')]:.0%}). Trained and measured on copies of"
-            f" {measured['picture_size']} pixels; sharper pictures, other cameras and other clinics are not in these"
-            " figures. The baselines answer alike for every picture: always nv, or the training collection's class"
-            " frequencies, which are calibrated by definition and tell nothing apart.",
-            headline_table(document),
-            class_table(document),
-            "The malignancy score is the probability of akiec, bcc or mel together, at the collection's prior.",
-            operating_table(document),
+    """Return the tables of figures with the sentences that explain them."""
+    measured, prior = document["metrics"], document["prior"]
+    common = document["classes"][prior.index(max(prior))]
+    of_lesions = f" of {measured['lesions']} lesions" if measured.get("grouped", True) else ""
+    malignant = [code for code in document["classes"] if lesions.BY_CODE[code].malignant]
+    parts = [
+        f"Test split of {measured['collection']}: {measured['pictures']} pictures{of_lesions},"
+        " none of which was trained on. Intervals: 95 %, bootstrap over lesions. *Prior* says for which mix of"
+        " diagnoses the probabilities were asked: `equal`, each equally common (BACC's natural choice), or"
+        f" `collection`, as common as in the training collection (where {common} is {max(prior):.0%}). Measured on"
+        f" pictures of {measured['picture_size']} pixels; sharper pictures, other cameras and other clinics are not in"
+        " these figures. The baselines answer alike for every picture: always the most common class, or the training"
+        " collection's class frequencies, which are calibrated by definition and tell nothing apart.",
+        headline_table(document),
+        class_table(document),
+        f"The malignancy score is the probability of {_either(malignant)}, at the collection's prior. The two groups of"
+        " the first table are malignant and benign: the likelier one is the answer.",
+        operating_table(document),
+    ]
+    if document.get("elsewhere"):
+        parts += [
+            "The same model on other collections. A mean is over the classes that occur there; the model does not know"
+            " which do, and naming another one is an error.",
+            elsewhere_table(document),
         ]
-    )
+    return "\n\n".join(parts)
+
+
+def _either(names: list[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]} together" if len(names) > 1 else "".join(names)
 
 
 def model_card(document: dict[str, Any]) -> str:
     """Return the model folder's README.md: Hub metadata, then intended use, figures, training and licence."""
-    training = document["training"]
-    experiment = training["experiment"]
+    experiment = document["training"]["experiment"]
+    titles = document["training"]["collections"]
+    origin = "trained from scratch on" if experiment["start"] == "random" else "all layers fine-tuned on"
     parts = [
         _metadata(document),
-        f"# {document['name']}: seven diagnoses from a dermatoscopic picture",
-        f"A {experiment['network']} ({document['parameters']:,} parameters, {document['input_size']} px), all layers"
-        " fine-tuned on HAM10000. It returns calibrated probabilities, one activation map per class and the pooled"
+        f"# {document['name']}: {_question(document['classes'])} from a dermatoscopic picture",
+        f"A {experiment['network']} ({document['parameters']:,} parameters, {document['input_size']} px), {origin}"
+        f" {' and '.join(titles)}. It returns calibrated probabilities, one activation map per class and the pooled"
         " features in one forward pass.",
         "**For research and education only. It is no medical device, and no answer of it is a diagnosis.**",
         "## Use",
@@ -118,41 +175,84 @@ def model_card(document: dict[str, Any]) -> str:
         "Classes, in order: " + ", ".join(f"{lesions.BY_CODE[c].name} ({c})" for c in document["classes"]) + ".",
         "## Figures",
         figures_section(document) if "metrics" in document else "Not measured yet: run `python -m training.evaluate`.",
+        *_subgroup_section(document),
         "## Limits",
-        "- It knows seven diagnoses and forces every picture into them; it does not say that a picture shows none.\n"
-        "- It learned from two clinics, mostly from light skin; expect worse answers elsewhere.\n"
+        f"- It knows {_question(document['classes'])} and forces every picture into these; it does not say that a"
+        " picture shows something else.\n"
+        f"- It learned from {' and '.join(titles)}"
+        + (", mostly pictures of light skin" if any(map(is_credited, titles)) else "")
+        + "; expect worse answers for other clinics, cameras and skin types.\n"
         "- A probability is calibrated for the stated mix of cases only.\n"
         "- An activation map shows where the score came from. It proves nothing about why.",
         "## Training",
-        "- Data: HAM10000, split by lesion 70/15/15 and stratified by diagnosis (fingerprint"
-        f" `{training['data_fingerprint']}`).\n"
-        f"- Command: `python -m training.train {experiment['name']}`; seed {experiment['seed']}, backend"
-        f" {training['backend']}, {training['epochs_run']} epochs in {training['seconds'] / 60:.0f} minutes on"
-        f" {training['hardware']}; best epoch {training['best_epoch']} (validation BACC"
-        f" {training['validation_balanced_accuracy']:.3f} at equal priors).\n"
-        f"- Start: {_STARTS.get(experiment['start'], 'other weights')}."
-        f" Imbalance: classes drawn by count to the power {experiment['sampling_power']:g},"
-        " logit adjustment in the loss; the collection's prior is put back when temperature"
-        f" ({document['calibration']['temperature']:.3f}) and class biases are fitted on the validation split.\n"
-        "- Versions: " + ", ".join(f"{name} {value}" for name, value in training["versions"].items()) + ".",
+        _training(document),
         "## Licence and citation",
-        f"Weights: CC BY-NC 4.0, as the data. {CREDIT}",
-        CITATIONS,
+        f"Weights: CC BY-NC 4.0, as the data. {credit(titles)}"
+        if credit(titles)
+        else "Weights: as whoever owns the pictures decides.",
+        *([citations(titles)] if citations(titles) else []),
     ]
     return "\n\n".join(parts) + "\n"
 
 
+def _question(classes: list[str]) -> str:
+    if set(classes) == set(lesions.TASKS["malignancy"]):
+        return "benign or malignant"
+    return f"{'seven' if len(classes) == 7 else len(classes)} diagnoses"
+
+
+def _training(document: dict[str, Any]) -> str:
+    training = document["training"]
+    experiment = training["experiment"]
+    remedies = [f"classes drawn by count to the power {experiment['sampling_power']:g}"]
+    remedies += ["a set balanced by leaving pictures out"] if experiment.get("balance") else []
+    remedies += ["logit adjustment in the loss"] if experiment["logit_adjustment"] else []
+    remedies += ["class weights in the loss"] if experiment.get("class_weights") else []
+    remedies += ["focal loss"] if experiment.get("loss") == "focal" else []
+    return (
+        f"- Data: {' and '.join(training['collections'])}, split by lesion where lesions are known, stratified by"
+        f" diagnosis (fingerprint `{training['data_fingerprint']}`).\n"
+        f"- Command: `python -m training.train`, with the experiment `{experiment['name']}` that model.json records;"
+        f" seed {experiment['seed']}, backend {training['backend']}, {training['epochs_run']} epochs in"
+        f" {training['seconds'] / 60:.0f} minutes on {training['hardware']}; best epoch {training['best_epoch']}"
+        f" (validation BACC {training['validation_balanced_accuracy']:.3f} at equal priors).\n"
+        f"- Start: {_STARTS.get(experiment['start'], 'other weights')}. Imbalance: {', '.join(remedies)}; the"
+        " collection's prior is put back when temperature"
+        f" ({document['calibration']['temperature']:.3f}) and class biases are fitted on validation pictures.\n"
+        "- Versions: " + ", ".join(f"{name} {value}" for name, value in training["versions"].items()) + "."
+    )
+
+
+def _subgroup_section(document: dict[str, Any]) -> list[str]:
+    if not document.get("metrics", {}).get("subgroups"):
+        return []
+    return [
+        "### Subgroups",
+        "BACC is over the classes that occur in a group. Groups of few lesions have no figures. The way of confirmation"
+        " follows the diagnosis, so figures across it do not compare.",
+        subgroup_table(document),
+    ]
+
+
 def _metadata(document: dict[str, Any]) -> str:
+    names = document["training"]["experiment"].get("collections") or ["ham10000"]
+    # Only the last part: a folder's whole path is nobody's business. Quoted, as `2017` would be a number.
+    short = ["".join(c if c.isalnum() or c in "._-" else "-" for c in Path(name).name.lower()) for name in names]
+    datasets = ", ".join(f"'{name}'" for name in short)
     lines = [
         "---",
-        "license: cc-by-nc-4.0",
+        "license: cc-by-nc-4.0" if credit(document["training"]["collections"]) else "license: other",
         "library_name: keras",
         "pipeline_tag: image-classification",
-        "tags: [dermatology, dermatoscopy, skin-lesion, ham10000, onnx]",
+        f"datasets: [{datasets}]",
+        f"tags: [dermatology, dermatoscopy, skin-lesion, {datasets}, onnx]",
         "metrics: [accuracy, roc_auc]",
     ]
     if "metrics" in document:
-        figures = document["metrics"]["figures"]
+        measured = document["metrics"]
+        figures = measured["figures"]
+        title = str(measured["collection"]).replace("'", "")
+        split = "lesion-grouped test split" if measured.get("grouped", True) else "test split"
         named = [
             ("Balanced accuracy (equal priors)", "balanced_accuracy", "equal_balanced_accuracy"),
             ("Macro AUROC (equal priors)", "roc_auc", "equal_macro_auroc"),
@@ -160,12 +260,12 @@ def _metadata(document: dict[str, Any]) -> str:
         ]
         lines += [
             "model-index:",
-            f"- name: {document['name']}",
+            f"- name: '{document['name']}'",
             "  results:",
             "  - task: {type: image-classification}",
-            "    dataset: {name: 'HAM10000, lesion-grouped test split', type: ham10000, split: test}",
+            f"    dataset: {{name: '{title}, {split}', type: {short[0]!r}, split: test}}",
             "    metrics:",
-            *(f"    - {{name: {n}, type: {t}, value: {figures[k]['value']:.4f}}}" for n, t, k in named),
+            *(f"    - {{name: {n}, type: {t}, value: {figures[k]['value']:.4f}}}" for n, t, k in named if k in figures),
         ]
     return "\n".join([*lines, "---"])
 
@@ -173,12 +273,12 @@ def _metadata(document: dict[str, Any]) -> str:
 def replace_marked(readme: Path, mark: str, text: str) -> None:
     """Replace what stands between a README's `<!-- MARK: begin -->` and `<!-- MARK: end -->`.
 
-    Raises ValueError when the marks are not there.
+    Raises UserError when the marks are not there.
     """
     begin, end = f"<!-- {mark}: begin -->", f"<!-- {mark}: end -->"
     whole = readme.read_text(encoding="utf-8")
     before, found, rest = whole.partition(begin)
     _, ended, after = rest.partition(end)
     if not found or not ended:
-        raise ValueError(f"{readme} lacks the marks {begin} and {end}.")
+        raise UserError(f"{readme} lacks the marks {begin} and {end}.")
     readme.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")

@@ -22,6 +22,8 @@ PARTS = ("train", "validation", "test")
 COLUMNS = ("image", "path", "label", "group", "split")
 NAMED = ("ham10000", "isic2017", "isic2018")
 """Collections with a module of their own; its `load(folder)` returns the Collection."""
+PREPARED = ("ham10000", "isic2017")
+"""Those that `training.prepare` can get."""
 DATA = Path("data")
 """Where `training.prepare` puts a collection, in a folder of its name, unless told otherwise."""
 
@@ -70,9 +72,10 @@ def find_folder(name: str, base: Path | None = None) -> Path:
     variable = f"{name.upper()}_DIR"
     folder = base / name if base else Path(os.environ.get(variable) or DATA / name)
     if not folder.is_dir():
+        remedy = f" `python -m training.prepare {name}` gets it;" if name in PREPARED else ""
         raise DatasetError(
-            f"{name}'s folder does not exist: {folder}. `python -m training.prepare {name}` gets it; --data or the"
-            f" environment variable {variable} names another place."
+            f"{name}'s folder does not exist: {folder}.{remedy} --data or the environment variable {variable} names"
+            " another place."
         )
     return folder
 

@@ -22,9 +22,9 @@ from skin_gradio.engines import Engine, EngineName, open_engine
 from skin_gradio.models import ModelFolder, find_model
 from training import calibrate, measure, metrics
 from training.answers import Answers, answers
-from training.collection import Collection
+from training.collection import Collection, load
 from training.command import UserError, run_command
-from training.evaluate import Part, choose_part, default_collection, load_collection
+from training.evaluate import Part, choose_part, default_collection
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -268,14 +268,14 @@ def main() -> None:
     command = tyro.cli(CompareCommand)
     contenders = open_contenders(command.models, command.engine)
     home = default_collection(contenders[0].model)
-    sources = [load_collection(name, command.data) for name in command.on or (home,)]
+    sources = [load(name, command.data) for name in command.on or (home,)]
     ensemble = None
     if command.ensemble:
         if len({one.model.codes for one in contenders}) > 1:
             raise CompareError("Only models with the same classes can be averaged.")
         if command.part != "test":
             raise CompareError("The average is calibrated on validation pictures and measured on test pictures only.")
-        known = load_collection(home, command.data)
+        known = load(home, command.data)
         learnt = sheets_of(contenders, known, common_answers(contenders, known, "validation"))
         ensemble = fit_ensemble(list(learnt.values()))
     expenses = {one.name: costs(one) for one in contenders}

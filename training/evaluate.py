@@ -1,170 +1,208 @@
-"""Measure a model folder on HAM10000's test split and write the figures into its model.json and card.
+"""Measure a model on one or several collections; write a report, and a local folder's test figures into its card.
 
-python -m training.evaluate weights/mobilenet_v2 --data ../ham10000
+    python -m training.evaluate weights/mobilenet_v2
+    python -m training.evaluate mobilenet_v2 --on ham10000 isic2017
+    python -m training.evaluate user/repository --on my_pictures/labels.csv --no-pictures
+
+The report goes to `runs/reports/NAME/`: `report.html` (one file, opens offline), `metrics.json`, the plots, and each
+collection's answers as `predictions-COLLECTION.csv`. For the ISIC 2018 Task 3 layout `submission-isic2018.csv` has the
+challenge's format, with probabilities at equal priors, which is what its balanced accuracy asks for.
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import pandas as pd
 import tyro
-from PIL import Image
 
-from skin_gradio import lesions
 from skin_gradio.classifier import at_prior
 from skin_gradio.engines import Engine, EngineName, open_engine
 from skin_gradio.models import ModelFolder, find_model
-from training import card, export, ham10000, metrics
-from training.command import run_command
+from training import card, collection, curves, export, measure, subgroups
+from training.answers import Answers, answers
+from training.collection import Collection, DatasetError
+from training.command import UserError, run_command
 
-BATCH = 64
+SUBMISSION = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
+"""Columns of the ISIC 2018 Task 3 challenge, in its order."""
+Part = Literal["train", "validation", "test", "all"]
 
 
 @dataclass(frozen=True)
 class EvaluateCommand:
-    """Measure a model on HAM10000's test split; the figures go into its model.json and README.md."""
+    """Measure a model on collections of labelled pictures and write a report."""
 
     model: Annotated[str, tyro.conf.Positional]
     """A model folder, a bundled model's name or a Hub id."""
+    on: tuple[str, ...] = ()
+    """Collections: ham10000, isic2017, isic2018, or paths of your own (a folder with one sub-folder per class, or a CSV
+    with the columns image and label). The one that the model was trained on when not given."""
     data: Path | None = None
-    """HAM10000's folder in Kaggle's layout; HAM10000_DIR when not given."""
-    split: Literal["train", "validation", "test"] = "test"
-    """Part of the committed split to measure on; only figures of `test` are written, and only into a local folder."""
+    """Folder that holds the named collections' folders; their environment variables, else `data`, when not given."""
+    part: Part = "test"
+    """Part to measure on. `all` suits pictures of your own that the model has never seen; a collection without training
+    pictures is measured whole anyway."""
     engine: EngineName = "onnx"
     """Engine that runs the model."""
-    cache: Path = Path("runs/cache")
-    """Folder of the decoded pictures."""
+    output: Path | None = None
+    """Folder of the report; runs/reports/NAME when not given."""
     repeats: int = 1000
     """Bootstrap resamples."""
+    pictures: bool = True
+    """Show the worst mistakes in the report, with their pictures."""
+    write: bool = True
+    """Write the test figures into a local folder's model.json and card; those of paths of your own only where the model
+    was trained on them."""
     readme: Path | None = None
     """A README whose figures (between its marks) are replaced as well."""
 
 
-def predict(engine: Engine, pictures: np.ndarray) -> np.ndarray:
-    """Return float64 (n, classes), the probabilities of uint8 (n, size, size, 3) at the collection's prior."""
-    parts = [engine.run(np.ascontiguousarray(pictures[i : i + BATCH])) for i in range(0, len(pictures), BATCH)]
-    probabilities = np.concatenate([part.probabilities for part in parts]).astype(np.float64)
-    return probabilities / probabilities.sum(axis=1, keepdims=True)
+@dataclass(frozen=True)
+class Measured:
+    """One collection's answers, figures and curves."""
+
+    source: Collection
+    answers: Answers
+    sheet: measure.Sheet
+    figures: dict[str, Any]
+    """What model.json holds of it."""
+    curves: dict[str, Any]
 
 
-def measure(
-    model: ModelFolder, labels: np.ndarray, probabilities: np.ndarray, groups: np.ndarray, repeats: int
-) -> dict[str, Any]:
-    """Return every figure with its 95 % lesion-bootstrap interval, the baselines, counts and the confusion matrices.
+def choose_part(source: Collection, part: Part) -> pd.DataFrame:
+    """Return the rows of a part, renumbered; all rows where none of the collection is for training.
 
-    Args:
-        model: whose classes, prior and operating points are meant.
-        labels: int (n,).
-        probabilities: float (n, classes), at the collection's prior.
-        groups: (n,), the lesion of each picture.
-        repeats: bootstrap resamples.
+    Raises DatasetError when the collection has no such part.
     """
-    prior, codes = np.array(model.prior), model.codes
-    equal = at_prior(probabilities, prior, "equal")
-    malignant = np.array(lesions.malignant_mask(codes))
+    whole = part == "all" or (part == "test" and "train" not in set(source.table["split"]))
+    table = source.table.reset_index(drop=True) if whole else source.part(part)
+    if table.empty:
+        parts = ", ".join(sorted(source.table["split"].unique()))
+        raise DatasetError(f"{source.title} has no pictures in the part {part!r}; it has {parts or 'none at all'}.")
+    return table
 
-    def figures(rows: np.ndarray) -> dict[str, float]:
-        return _figures(model, labels[rows], probabilities[rows], equal[rows], malignant)
 
-    values = figures(np.arange(len(labels)))
-    intervals = metrics.lesion_bootstrap(figures, groups, repeats)
-    classes = len(codes)
-    always = np.tile(np.eye(classes)[codes.index("nv")], (len(labels), 1))
-    as_common = np.tile(prior, (len(labels), 1))
-    return {
-        "pictures": len(labels),
-        "lesions": len(np.unique(groups)),
-        "counts": {code: int((labels == c).sum()) for c, code in enumerate(codes)},
-        "figures": {
-            name: {"value": value, "low": intervals[name][0], "high": intervals[name][1]}
-            for name, value in values.items()
-        },
-        "baselines": {
-            "always nv": _baseline(labels, always, malignant),
-            "class prior": _baseline(labels, as_common, malignant),
-        },
-        "confusion_matrix": {
-            "equal": metrics.confusion_matrix(labels, equal.argmax(1), classes).tolist(),
-            "collection": metrics.confusion_matrix(labels, probabilities.argmax(1), classes).tolist(),
-        },
+def measure_collection(
+    model: ModelFolder, engine: Engine, source: Collection, part: Part = "test", repeats: int = 1000
+) -> Measured:
+    """Return everything that is measured of a model on a part of a collection.
+
+    Pictures whose label the model cannot give (a model of three diagnoses, asked about a fourth) are left out and
+    counted. Raises DatasetError when the part is empty, none of its pictures can be read, or none of its labels is one
+    of the model's.
+    """
+    table = choose_part(source, part)
+    fits = table["label"].map({label: measure.can_answer(model.codes, label, source) for label in source.classes})
+    unknown = table["label"][~fits].value_counts()
+    if not fits.any():
+        raise DatasetError(f"{source.title} has no label that the model knows; it knows {', '.join(model.codes)}.")
+    given = answers(model, engine, table[fits])
+    sheet = measure.answer_sheet(model, source, given.table, given.probabilities)
+    figures = {
+        "collection": source.title,
+        "split": part if set(table["split"]) == {part} else "all",
+        "grouped": source.grouped,
+        "picture_size": given.picture_size,
+        "unreadable": len(given.unreadable),
+        "unknown_labels": {str(label): int(count) for label, count in unknown.items()},
+        **measure.measure(sheet, repeats),
+        "reliability": curves.reliability(sheet, repeats),
+        "subgroups": subgroups.subgroups(sheet, given.table, repeats),
     }
+    return Measured(source, given, sheet, figures, curves.curves(sheet, repeats))
 
 
-def _baseline(labels: np.ndarray, probabilities: np.ndarray, malignant: np.ndarray) -> dict[str, float]:
-    predicted = probabilities.argmax(axis=1)
-    return {
-        "accuracy": float((predicted == labels).mean()),
-        "balanced_accuracy": metrics.balanced_accuracy(labels, predicted, probabilities.shape[1]),
-        "macro_auroc": metrics.macro_auroc(labels, probabilities),
-        "malignant_auroc": metrics.auroc(malignant[labels], probabilities[:, malignant].sum(axis=1)),
-        "expected_calibration_error": metrics.expected_calibration_error(labels, probabilities),
-        "brier_score": metrics.brier_score(labels, probabilities),
-    }
+def default_collection(model: ModelFolder) -> str:
+    """Return the collection that the model learned from first, as `--on` takes it; ham10000 where none is recorded."""
+    experiment = (model.card.get("training") or {}).get("experiment") or {}
+    return str((experiment.get("collections") or ["ham10000"])[0])
 
 
-def _figures(
-    model: ModelFolder, labels: np.ndarray, given: np.ndarray, equal: np.ndarray, malignant: np.ndarray
-) -> dict[str, float]:
-    """Return figures by name; those that begin with `equal_` hold at equal priors, the others at the collection's."""
-    classes, codes = len(model.codes), model.codes
-    answer, balanced_answer = given.argmax(axis=1), equal.argmax(axis=1)
-    positive, score = malignant[labels], given[:, malignant].sum(axis=1)
-    result = {
-        "equal_balanced_accuracy": metrics.balanced_accuracy(labels, balanced_answer, classes),
-        "equal_accuracy": float((balanced_answer == labels).mean()),
-        "equal_macro_auroc": metrics.macro_auroc(labels, equal),
-        "accuracy": float((answer == labels).mean()),
-        "balanced_accuracy": metrics.balanced_accuracy(labels, answer, classes),
-        "macro_auroc": metrics.macro_auroc(labels, given),
-        "malignant_auroc": metrics.auroc(positive, score),
-        "expected_calibration_error": metrics.expected_calibration_error(labels, given),
-        "brier_score": metrics.brier_score(labels, given),
-    }
-    per_class: dict[str, Sequence[float] | np.ndarray] = {
-        "recall": metrics.recalls(labels, answer, classes),
-        "equal_recall": metrics.recalls(labels, balanced_answer, classes),
-        "precision": metrics.precisions(labels, answer, classes),
-        "f1": metrics.f1_scores(labels, answer, classes),
-        "auroc": metrics.class_aurocs(labels, equal),
-    }
-    for name, values in per_class.items():
-        result |= {f"{name}_{code}": float(value) for code, value in zip(codes, values, strict=True)}
-    for number, point in enumerate(model.operating_points):
-        sensitivity, specificity = metrics.sensitivity_and_specificity(positive, score, point.threshold)
-        result |= {f"sensitivity_{number}": sensitivity, f"specificity_{number}": specificity}
-    true = given[np.arange(len(labels)), labels]
-    for entry in model.card.get("prediction_sets", []):
-        name = f"{entry['coverage']:.0%}"
-        result[f"coverage_at_{name}"] = float((true >= entry["threshold"]).mean())
-        result[f"set_size_at_{name}"] = float((given >= entry["threshold"]).sum(axis=1).mean())
-    return result
+def is_primary(model: ModelFolder, source: Collection) -> bool:
+    """Say whether a collection is the first that the model learned from: its figures are the model's own."""
+    first = ((model.card.get("training") or {}).get("collections") or ["HAM10000"])[0]
+    return bool(first == source.title)
+
+
+def belongs_into_card(model: ModelFolder, name: str, source: Collection) -> bool:
+    """Say whether figures on a collection, called `name` by the user, go into model.json and the card.
+
+    Those on pictures of the user's own do only where the model learned from these.
+    """
+    return name in collection.NAMED or (default_collection(model) not in collection.NAMED and is_primary(model, source))
+
+
+def with_figures(model: ModelFolder, results: list[Measured]) -> dict[str, Any]:
+    """Return model.json with test figures: the primary collection's as `metrics`, others under `elsewhere` by name."""
+    document = dict(model.card)
+    for result in results:
+        if is_primary(model, result.source):
+            document["metrics"] = result.figures
+        else:
+            document["elsewhere"] = {**document.get("elsewhere", {}), result.source.name: result.figures}
+    return document
+
+
+def write_tables(model: ModelFolder, result: Measured, output: Path) -> None:
+    """Write `predictions-NAME.csv` and, for ISIC 2018, the challenge's submission at equal priors."""
+    probabilities = result.answers.probabilities
+    predictions = result.answers.table[["image", "label", "group"]].copy()
+    for place, code in enumerate(model.codes):
+        predictions[code] = probabilities[:, place].round(6)
+    predictions.to_csv(output / f"predictions-{result.source.name}.csv", index=False, lineterminator="\n")
+    if result.source.name == "isic2018" and {code.lower() for code in SUBMISSION} == set(model.codes):
+        table = submission(model, result.answers)
+        table.to_csv(output / "submission-isic2018.csv", index=False, lineterminator="\n")
+
+
+def submission(model: ModelFolder, given: Answers) -> pd.DataFrame:
+    """Return the ISIC 2018 Task 3 challenge's table: image and SUBMISSION, probabilities at equal priors."""
+    equal = at_prior(given.probabilities, np.array(model.prior), "equal")
+    table = pd.DataFrame({"image": given.table["image"]})
+    for column in SUBMISSION:
+        table[column] = equal[:, model.codes.index(column.lower())].round(6)
+    return table
 
 
 def main() -> None:
     """Run the command line."""
-    from training import batches
+    from training import report
 
     command = tyro.cli(EvaluateCommand)
     model = find_model(command.model)
-    index = ham10000.load(ham10000.folder(command.data))
-    pictures = batches.decode_cached(list(index["path"]), command.cache)
-    rows = np.flatnonzero(index["split"] == command.split)
-    labels = index["dx"].map(model.codes.index).to_numpy()[rows]
-    probabilities = predict(open_engine(model, command.engine), batches.resize_all(pictures[rows], model.input_size))
-    measured = measure(model, labels, probabilities, index["group"].to_numpy()[rows], command.repeats)
-    with Image.open(index["path"][rows[0]]) as first:
-        size = "{} x {}".format(*first.size)
-    measured = {"collection": "HAM10000", "split": command.split, "picture_size": size, **measured}
-    print(json.dumps({name: round(figure["value"], 4) for name, figure in measured["figures"].items()}, indent=1))
+    names = command.on or (default_collection(model),)
+    sources = [collection.load(name, command.data) for name in names]
+    for source in sources:
+        choose_part(source, command.part)
+    if len({source.name for source in sources}) < len(sources):
+        raise UserError(f"Two of {', '.join(names)} have the same name, and their files would too; measure them apart.")
+    engine = open_engine(model, command.engine)
+    results = [measure_collection(model, engine, source, command.part, command.repeats) for source in sources]
+    output = command.output or Path("runs/reports") / model.name
+    output.mkdir(parents=True, exist_ok=True)
+    for name, result in zip(names, results, strict=True):
+        write_tables(model, result, output)
+        figures = {name: round(figure["value"], 4) for name, figure in result.figures["figures"].items()}
+        print(f"{result.source.title}, {result.figures['pictures']} pictures: {json.dumps(figures, indent=1)}")
+        partial = set(result.source.table["split"]) != {"test"} and result.figures["split"] == "test"
+        if partial and name not in collection.NAMED and not is_primary(model, result.source):
+            print(f"{name}: only its test part was measured; --part all measures every picture.")
+        for row in result.answers.unreadable:
+            print(f"left out {row.path}: {row.reason}")
+        for label, count in result.figures["unknown_labels"].items():
+            print(f"left out {count} pictures with the label {label}, which the model does not know")
+    report.write_report(model, engine, results, output, command.pictures)
+    print(f"Report written to {output / 'report.html'}.")
+    shown = [r for name, r in zip(names, results, strict=True) if belongs_into_card(model, name, r.source)]
     # A Hub model's folder is the Hub's cache, whose files must stay what its revision says.
-    if command.split == "test" and "@" not in model.revision:
-        document = {**model.card, "metrics": measured}
+    if shown and command.part == "test" and command.write and "@" not in model.revision:
+        document = with_figures(model, shown)
         export.write_document(model.path, document)
         print(f"Figures written to {model.path / 'model.json'} and the card beside it.")
-        if command.readme:
+        if command.readme and "metrics" in document:
             card.replace_marked(command.readme, "figures", card.figures_section(document))
 
 

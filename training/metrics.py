@@ -17,8 +17,26 @@ def recalls(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarr
 
 
 def balanced_accuracy(labels: np.ndarray, predicted: np.ndarray, classes: int) -> float:
-    """Return the mean recall over the classes that occur, 0 to 1."""
-    return float(np.nanmean(recalls(labels, predicted, classes)))
+    """Return the mean recall over the classes that occur, 0 to 1.
+
+    An answer that names another class is an error like any other.
+    """
+    return mean_known(recalls(labels, predicted, classes))
+
+
+def mean_known(values: np.ndarray) -> float:
+    """Return the mean of the values that are not NaN; NaN where all are."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def ranked(positive: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return int (k,) right and false calls when all from each distinct score on are called, highest score first."""
+    order = np.argsort(-score)
+    ordered = score[order]
+    last = np.flatnonzero(np.append(np.diff(ordered) != 0, True))
+    right = np.cumsum(positive[order])[last]
+    return right, last + 1 - right
 
 
 def auroc(positive: np.ndarray, score: np.ndarray) -> float:
@@ -27,9 +45,56 @@ def auroc(positive: np.ndarray, score: np.ndarray) -> float:
     negatives = len(positive) - positives
     if not positives or not negatives:
         return float("nan")
-    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    return float((ranks[positive].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+    right, false = ranked(positive, score)
+    steps = np.diff(false, prepend=0)
+    return float((steps * (right - np.diff(right, prepend=0) / 2)).sum() / (positives * negatives))
+
+
+def average_precision(positive: np.ndarray, score: np.ndarray) -> float:
+    """Return the mean precision over the steps of recall, without interpolation; NaN without positives.
+
+    A score that tells nothing has the share of positives as its average precision.
+    """
+    if not positive.any():
+        return float("nan")
+    right, false = ranked(positive, score)
+    return float((np.diff(right, prepend=0) * right / (right + false)).sum() / right[-1])
+
+
+def roc_curve(positive: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return false positive rate and sensitivity, float (k + 1,) each, from (0, 0) to (1, 1)."""
+    right, false = ranked(positive, score)
+    return np.append(0, false) / max(false[-1], 1), np.append(0, right) / max(right[-1], 1)
+
+
+def precision_recall_curve(positive: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return recall and precision, float (k,) each, by falling score."""
+    right, false = ranked(positive, score)
+    return right / max(right[-1], 1), right / (right + false)
+
+
+def thinned(x: np.ndarray, y: np.ndarray, points: int = 150) -> tuple[np.ndarray, np.ndarray]:
+    """Return at most `points` of a curve's points, evenly spread along it, with both ends."""
+    if len(x) <= points:
+        return x, y
+    along = np.append(0, np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y))))
+    places = np.unique(np.searchsorted(along, np.linspace(0, along[-1], points)).clip(0, len(x) - 1))
+    return x[places], y[places]
+
+
+def sensitivity_at_specificity(positive: np.ndarray, score: np.ndarray, specificity: float) -> float:
+    """Return the best sensitivity of a threshold with at least this specificity; NaN without both kinds."""
+    if positive.all() or not positive.any():
+        return float("nan")
+    negatives = np.sort(score[~positive])
+    # The small number undoes binary rounding: 0.95 * 20 is 19 pictures, not a hair more.
+    below = int(np.ceil(specificity * len(negatives) - 1e-9))
+    return float((score[positive] > negatives[below - 1]).mean()) if below else 1.0
+
+
+def specificity_at_sensitivity(positive: np.ndarray, score: np.ndarray, sensitivity: float) -> float:
+    """Return the best specificity of a threshold with at least this sensitivity; NaN without both kinds."""
+    return sensitivity_at_specificity(~positive, -score, sensitivity)
 
 
 def class_aurocs(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -39,15 +104,24 @@ def class_aurocs(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 def macro_auroc(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Return the mean of the one-against-rest AUROCs of the classes that occur."""
-    return float(np.nanmean(class_aurocs(labels, probabilities)))
+    return mean_known(class_aurocs(labels, probabilities))
+
+
+def calibration_bins(confidence: np.ndarray, correct: np.ndarray, bins: int) -> tuple[np.ndarray, ...]:
+    """Return counts, mean confidence and share of right ones, float (bins,) each, in equal-width bins; NaN in empty."""
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    counts = np.bincount(place, minlength=bins).astype(float)
+    with np.errstate(invalid="ignore"):
+        means = np.bincount(place, weights=confidence, minlength=bins) / counts
+        shares = np.bincount(place, weights=correct, minlength=bins) / counts
+    return counts, means, shares
 
 
 def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> float:
     """Return the ECE of the top class over equal-width bins (Guo et al., arXiv:1706.04599), 0 to 1."""
-    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = np.bincount(place, weights=correct - confidence, minlength=bins)
-    return float(np.abs(gaps).sum() / len(labels))
+    correct = probabilities.argmax(axis=1) == labels
+    counts, means, shares = calibration_bins(probabilities.max(axis=1), correct, bins)
+    return float(np.nansum(counts * np.abs(shares - means)) / len(labels))
 
 
 def brier_score(labels: np.ndarray, probabilities: np.ndarray) -> float:
@@ -74,9 +148,12 @@ def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) ->
 
 
 def sensitivity_and_specificity(positive: np.ndarray, score: np.ndarray, threshold: float) -> tuple[float, float]:
-    """Return the shares of positives at or above the threshold and of negatives below it."""
+    """Return the shares of positives at or above the threshold and of negatives below it; NaN where there are none."""
     called = score >= threshold
-    return float(called[positive].mean()), float((~called[~positive]).mean())
+    positives = int(positive.sum())
+    negatives = len(positive) - positives
+    right, spared = int((called & positive).sum()), int((~called & ~positive).sum())
+    return right / positives if positives else float("nan"), spared / negatives if negatives else float("nan")
 
 
 def threshold_for_sensitivity(positive: np.ndarray, score: np.ndarray, sensitivity: float) -> float:
@@ -108,7 +185,13 @@ def lesion_bootstrap(
         drawn = rng.integers(0, len(members), len(members))
         for name, value in figures(np.concatenate([members[i] for i in drawn])).items():
             samples.setdefault(name, []).append(value)
-    return {
-        name: (float(np.nanpercentile(values, 2.5)), float(np.nanpercentile(values, 97.5)))
-        for name, values in samples.items()
-    }
+    return {name: _percentiles(np.array(values)) for name, values in samples.items()}
+
+
+def _percentiles(values: np.ndarray) -> tuple[float, float]:
+    """Return the 95 % interval of the resamples that had a value; NaN where none had."""
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return float("nan"), float("nan")
+    low, high = np.percentile(known, (2.5, 97.5))
+    return float(low), float(high)

@@ -42,10 +42,68 @@ def test_auroc_agrees_with_scikit_learn_also_with_ties(answers):
     )
 
 
+def test_average_precision_agrees_with_scikit_learn_also_with_ties(answers):
+    labels, probabilities = answers
+    for scores in (probabilities, probabilities.round(1)):
+        for c in range(5):
+            expected = reference.average_precision_score(labels == c, scores[:, c])
+            assert metrics.average_precision(labels == c, scores[:, c]) == pytest.approx(expected)
+
+
+def test_curves_agree_with_scikit_learn(answers):
+    labels, probabilities = answers
+    positive, score = labels == 1, probabilities[:, 1].round(2)
+    rate, sensitivity = metrics.roc_curve(positive, score)
+    expected = reference.roc_curve(positive, score, drop_intermediate=False)
+    np.testing.assert_allclose(rate, expected[0])
+    np.testing.assert_allclose(sensitivity, expected[1])
+    recall, precision = metrics.precision_recall_curve(positive, score)
+    expected = reference.precision_recall_curve(positive, score)  # by rising score, with a last point of its own
+    np.testing.assert_allclose(recall, expected[1][-2::-1])
+    np.testing.assert_allclose(precision, expected[0][-2::-1])
+
+
+def test_a_thinned_curve_keeps_its_ends_and_its_area(answers):
+    labels, probabilities = answers
+    rate, sensitivity = metrics.roc_curve(labels == 1, probabilities[:, 1])
+    x, y = metrics.thinned(rate, sensitivity, 60)
+    assert len(x) <= 60 < len(rate)
+    assert (x[0], y[0], x[-1], y[-1]) == (0, 0, 1, 1)
+    assert np.trapezoid(y, x) == pytest.approx(metrics.auroc(labels == 1, probabilities[:, 1]), abs=0.01)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.95, 1.0])
+def test_sensitivity_and_specificity_at_each_other_are_the_best_of_scikit_learns_curve(answers, share):
+    labels, probabilities = answers
+    positive = labels == 3
+    for score in (probabilities[:, 3], probabilities[:, 3].round(1)):
+        rate, sensitivity, _ = reference.roc_curve(positive, score, drop_intermediate=False)
+        best = sensitivity[1 - rate >= share - 1e-12].max()
+        assert metrics.sensitivity_at_specificity(positive, score, share) == pytest.approx(best)
+        best = (1 - rate)[sensitivity >= share - 1e-12].max()
+        assert metrics.specificity_at_sensitivity(positive, score, share) == pytest.approx(best)
+
+
+def test_nineteen_of_twenty_are_95_percent():
+    positive = np.array([True] * 5 + [False] * 20)
+    score = np.append(np.full(5, 0.5), np.append(np.full(19, 0.1), 0.9))
+    assert metrics.sensitivity_at_specificity(positive, score, 0.95) == 1
+
+
+def test_the_binary_brier_score_is_twice_scikit_learns():
+    rng = np.random.default_rng(1)
+    labels, score = rng.integers(0, 2, 50), rng.random(50)
+    two = np.stack([1 - score, score], axis=1)
+    assert metrics.brier_score(labels, two) == pytest.approx(2 * reference.brier_score_loss(labels, score))
+
+
 def test_a_class_without_pictures_does_not_count():
     labels, predicted = np.array([0, 0, 1]), np.array([0, 2, 1])
     assert metrics.balanced_accuracy(labels, predicted, 3) == pytest.approx(0.75)
-    assert np.isnan(metrics.auroc(np.zeros(4, bool), np.arange(4)))
+    for one_kind in (np.zeros(4, bool), np.ones(4, bool)):
+        assert np.isnan(metrics.auroc(one_kind, np.arange(4)))
+        assert np.isnan(metrics.sensitivity_at_specificity(one_kind, np.arange(4), 0.9))
+    assert np.isnan(metrics.average_precision(np.zeros(4, bool), np.arange(4)))
 
 
 def test_calibration_error_of_a_case_counted_by_hand():
