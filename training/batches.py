@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -61,7 +62,7 @@ def decode_cached(
     file = cache / f"pictures-{side}-{stamp.hexdigest()[:16]}.npy"
     if not file.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(f".{os.getpid()}.partial")
+        partial = file.with_suffix(f".{uuid.uuid4().hex}.partial")
         try:
             with partial.open("wb") as handle:
                 shape = (len(paths), side, side, 3)

@@ -22,6 +22,7 @@ from skin_gradio.engines import Engine, EngineName, open_engine
 from skin_gradio.models import ModelFolder, find_model
 from training import calibrate, measure, metrics
 from training.answers import Answers, answers
+from training.card import replace_marked
 from training.collection import Collection, load
 from training.command import UserError, run_command
 from training.evaluate import Part, choose_part, default_collection
@@ -67,6 +68,10 @@ class CompareCommand:
     """Folder of the report."""
     repeats: int = 1000
     """Bootstrap resamples."""
+    readme: Path | None = None
+    """A README in which the first collection's table is put between the marks `MARK: begin` and `MARK: end`."""
+    mark: str = "comparison"
+    """MARK."""
 
 
 @dataclass(frozen=True)
@@ -304,6 +309,9 @@ def main() -> None:
         print(f"\n{source.title}, {len(part)} pictures\n\n{table_of(compared, expenses)}")
     (command.output / "comparison.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     (command.output / "comparison.json").write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
+    if command.readme:
+        first = everything[sources[0].name]
+        replace_marked(command.readme, command.mark, table_of(first, expenses))
     print(f"\nWritten to {command.output / 'comparison.md'}.")
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -65,15 +66,16 @@ def fit(
     """
     import keras
 
-    from training import networks
+    from training import distribution, networks
 
     folder.mkdir(parents=True, exist_ok=True)
-    progress = read_progress(folder) or Progress(_fingerprint(experiment, data_fingerprint))
+    found = distribution.agreed(vars(read_progress(folder) or Progress(_fingerprint(experiment, data_fingerprint))))
+    progress = Progress(**found)
     if progress.fingerprint != _fingerprint(experiment, data_fingerprint):
         raise ResumeError(f"{folder} holds a run of another experiment or other data; use --fresh to replace it.")
     keras.utils.set_random_seed(experiment.seed)
     model = build(experiment, len(codes))
-    phase = None
+    compiled_for = None
     for stage, first, end in experiment.stage_bounds():
         if progress.epoch >= end:
             continue
@@ -81,10 +83,11 @@ def fit(
             progress.best_score, progress.best_epoch = -np.inf, -1
         # Also between stages: fit() ends by overwriting the weights with their average, a resumed run must not differ.
         # Before a phase's first epoch the file's optimizer is the last phase's: read before the new one is made.
-        if progress.state_file and progress.epoch == experiment.phase(first).first:
+        phase = experiment.phase(first)
+        if progress.state_file and progress.epoch == phase.first:
             model.load_weights(folder / progress.state_file)
-        if experiment.phase(first) != phase:
-            phase = experiment.phase(first)
+        if phase != compiled_for:
+            compiled_for = phase
             networks.set_trainable(model, phase.trains, experiment.freeze_batch_norm)
             model.compile(optimizer=_optimizer(experiment, phase), loss=_loss(experiment), weighted_metrics=[_accuracy])
             model.optimizer.build(model.trainable_variables)
@@ -95,9 +98,11 @@ def fit(
         epochs = range(max(first, progress.epoch), end)
         callbacks = [_epoch_end(experiment, codes, progress, folder, stage.size, end, validation, train, on_epoch)]
         if tensorboard:
-            callbacks.append(keras.callbacks.TensorBoard(str(folder / "tensorboard"), update_freq="epoch"))
+            # On all processes: it computes the learning rate from a variable of all their devices.
+            events = folder / "tensorboard" if distribution.is_first() else tempfile.mkdtemp()
+            callbacks.append(keras.callbacks.TensorBoard(str(events), update_freq="epoch"))
         model.fit(
-            training_batches(experiment, train, stage.size, epochs),
+            training_batches(experiment, train, stage.size, epochs, distribution.own_rows(experiment.batch_size)),
             initial_epoch=epochs.start,
             epochs=end,
             steps_per_epoch=experiment.steps_per_epoch,
@@ -134,11 +139,16 @@ def _epoch_end(
 ) -> Any:
     import keras
 
+    from training import distribution
+
     shown = {name: resize_all(part.pictures, size) for name, part in validation.items()}
     added = adjustment(train, experiment)
 
     class EpochEnd(keras.callbacks.Callback):
         """Validates the averaged weights, saves the state and the stage's best epoch, and ends a stage early."""
+
+        def on_train_begin(self, logs: Any = None) -> None:
+            self.predict = distribution.predictor(self.model)
 
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
             self.started = time.perf_counter()
@@ -156,10 +166,10 @@ def _epoch_end(
             for variable in model.trainable_variables:
                 # JAX shares one buffer between the variable and its average now, and predict() would give it away.
                 variable.assign(np.array(keras.ops.convert_to_numpy(variable)))
-            logits = {name: model.predict(part, batch_size=64, verbose=0) for name, part in shown.items()}
+            logits = {name: self.predict(part) for name, part in shown.items()}
             measured = validation_figures(logits, validation, added, codes)
             figure = measured[f"validation_{experiment.best_metric}"]
-            score = -figure if experiment.best_metric == "loss" else figure
+            score = distribution.agreed(-figure if experiment.best_metric == "loss" else figure)
             if score > progress.best_score:
                 progress.best_score, progress.best_epoch = score, epoch
                 progress.best_file = f"best-{epoch + 1}.weights.h5"
@@ -179,14 +189,16 @@ def _epoch_end(
             }
             logs.update(measured)  # for TensorBoard, which comes after
             progress.history.append(row)
-            write_progress(folder, progress)
-            print(
-                f"epoch {epoch + 1}/{experiment.epochs}  {size} px  loss {row['loss']:.3f}"
-                f"  validation BACC {row['validation_balanced_accuracy']:.3f}"
-                f"  macro AUROC {row['validation_macro_auroc']:.3f}"
-                f"  (best {experiment.best_metric} {abs(progress.best_score):.3f})  {row['seconds']:.0f} s",
-                flush=True,
-            )
+            if distribution.is_first():
+                write_progress(folder, progress)
+                print(
+                    f"epoch {epoch + 1}/{experiment.epochs}  {size} px  loss {row['loss']:.3f}"
+                    f"  validation BACC {row['validation_balanced_accuracy']:.3f}"
+                    f"  macro AUROC {row['validation_macro_auroc']:.3f}"
+                    f"  (best {experiment.best_metric} {abs(progress.best_score):.3f})  {row['seconds']:.0f} s",
+                    flush=True,
+                )
+            distribution.wait_for_all("epoch written")  # the next stage reads it
             if on_epoch:
                 on_epoch(row)
 
@@ -313,10 +325,14 @@ def _fingerprint(experiment: Experiment, data_fingerprint: str) -> str:
 
 
 def _write(path: Path, save: Any) -> None:
-    """Save under another name first, so that a file of this name is always whole."""
-    partial = path.with_name(f"partial-{path.name}")
-    save(partial)
-    partial.replace(path)
+    """Save on process 0, under another name first, so that a file of this name is always whole."""
+    from training import distribution
+
+    if distribution.is_first():
+        partial = path.with_name(f"partial-{path.name}")
+        with distribution.alone():
+            save(partial)
+        partial.replace(path)
 
 
 def read_progress(folder: Path) -> Progress | None:

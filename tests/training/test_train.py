@@ -169,6 +169,12 @@ def test_every_option_of_an_experiment_trains(tmp_path, options):
     )
 
 
+def test_tensorboard_gets_the_validation_figures_when_it_is_asked_for(tmp_path):
+    tiny.train(tmp_path, HEAD_FIRST, tensorboard=True)
+    written = b"".join(file.read_bytes() for file in (tmp_path / "tensorboard").rglob("events*"))
+    assert b"validation_balanced_accuracy" in written
+
+
 def test_a_collection_without_a_class_does_not_unteach_it():
     """The trap: pictures of another camera, none of them of class 6, must not make that class less likely there."""
     import keras
