@@ -418,3 +418,11 @@ def test_the_page_asks_no_other_host_for_anything():
     options = launch_options()
     assert options["theme"]._stylesheets == []
     assert "http" not in "".join(path.read_text() for path in options["css_paths"])
+
+
+def test_a_model_of_two_groups_is_spoken_of_as_one():
+    point = OperatingPoint("sensitivity 90%", 0.2, 0.9, 0.7)
+    card = markup.score_card(0.5, point, ["Malignant group"])
+    assert "the probability of malignant group, always" in card
+    seven = markup.score_card(0.5, point, ["Actinic keratosis", "Basal cell carcinoma", "Melanoma"])
+    assert "of actinic keratosis, basal cell carcinoma or melanoma together, always" in seven

@@ -105,7 +105,8 @@ def score_card(score: float, point: OperatingPoint, malignant_names: list[str]) 
         if above
         else f"A lower score rules nothing out: {percent(1 - sensitivity)} of the malignant ones scored so too."
     )
-    names = ", ".join(in_running_text(name) for name in malignant_names[:-1]) + f" or {malignant_names[-1].lower()}"
+    *others, last = (in_running_text(name) for name in malignant_names)
+    names = f"{', '.join(others)} or {last} together" if others else last
     return (
         f'<section class="card score {"above" if above else "below"}" aria-labelledby="score-title">'
         '<h3 id="score-title">Malignancy score</h3>'
@@ -117,7 +118,7 @@ def score_card(score: float, point: OperatingPoint, malignant_names: list[str]) 
         f"<p>On {where} pictures it found {percent(sensitivity)} of the malignant lesions"
         f" (sensitivity) and left {percent(specificity)} of the others below it (specificity)."
         f" {escape(caveat)}</p>"
-        f'<p class="fine">The score is the probability of {escape(names)} together, always'
+        f'<p class="fine">The score is the probability of {escape(names)}, always'
         " for the mix of the training collection.</p></section>"
     )
 

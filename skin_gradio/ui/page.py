@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from skin_gradio import lesions
 from skin_gradio.classifier import Classifier
 from skin_gradio.ui.about import build_about
 from skin_gradio.ui.api import add_endpoints
@@ -18,7 +19,7 @@ from skin_gradio.ui.runs import LIFETIME_SECONDS, Runs
 from skin_gradio.ui.single import build_single
 
 TITLE = "Skin lesion classifier"
-PURPOSE = "Probabilities for {count} diagnoses from one dermatoscopic photograph, or from thousands."
+PURPOSE = "Probabilities for {asked} from one dermatoscopic photograph, or from thousands."
 DISCLAIMER = (
     "<strong>Research and education only; not a medical device.</strong> No answer here is a diagnosis. Worried about a"
     " spot? See a doctor."
@@ -35,6 +36,11 @@ _HEAD = "<style>@media (max-width: 767px) { footer .divider { display: none !imp
 _NAME_PRIOR = f'() => document.getElementById("prior")?.setAttribute("aria-label", "{PRIOR_QUESTION}")'
 
 
+def _asked(classifier: Classifier) -> str:
+    codes = classifier.model.codes
+    return "benign and malignant" if codes == lesions.TASKS["malignancy"] else f"{len(codes)} diagnoses"
+
+
 def build_page(classifier: Classifier) -> gr.Blocks:
     """Return the page for a classifier; launch it with `launch_options()`."""
     runs = Runs()
@@ -45,7 +51,7 @@ def build_page(classifier: Classifier) -> gr.Blocks:
             f'<div class="disclaimer" role="note">{DISCLAIMER}</div>', elem_id="disclaimer", apply_default_css=False
         )
         gr.HTML(
-            f"<header><h1>{TITLE}</h1><p>{PURPOSE.format(count=len(classifier.model.codes))}</p></header>",
+            f"<header><h1>{TITLE}</h1><p>{PURPOSE.format(asked=_asked(classifier))}</p></header>",
             elem_id="page-header",
             apply_default_css=False,
         )
