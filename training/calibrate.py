@@ -32,7 +32,8 @@ def fit(logits: np.ndarray, labels: np.ndarray, prior: np.ndarray) -> Calibratio
 
     Source: Alexandari, Kundaje & Shrikumar, ICML 2020, arXiv:1901.06852, who show that a bias per class makes a change
     to another prior more accurate. Rare classes have some 20 validation pictures, so a weak Gaussian prior (variance
-    1/2) holds the biases near zero.
+    1/2) holds the biases, and the temperature's logarithm, near zero: a few pictures that are all told apart would
+    otherwise make every answer certain.
 
     Args:
         logits: float (n, classes), at equal priors.
@@ -46,7 +47,7 @@ def fit(logits: np.ndarray, labels: np.ndarray, prior: np.ndarray) -> Calibratio
 
     def loss(parameters: np.ndarray) -> float:
         scaled = logits * np.exp(-parameters[0]) + parameters[1:] + offset
-        return float(-_log_softmax(scaled)[rows, labels].sum() + (parameters[1:] ** 2).sum())
+        return float(-_log_softmax(scaled)[rows, labels].sum() + (parameters**2).sum())
 
     found = minimize(loss, np.zeros(1 + logits.shape[1])).x
     return Calibration(float(np.exp(found[0])), found[1:])

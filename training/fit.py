@@ -66,7 +66,7 @@ def fit(
     """
     import keras
 
-    from training import distribution, networks
+    from training import distribution
 
     folder.mkdir(parents=True, exist_ok=True)
     found = distribution.agreed(vars(read_progress(folder) or Progress(_fingerprint(experiment, data_fingerprint))))
@@ -88,9 +88,7 @@ def fit(
             model.load_weights(folder / progress.state_file)
         if phase != compiled_for:
             compiled_for = phase
-            networks.set_trainable(model, phase.trains, experiment.freeze_batch_norm)
-            model.compile(optimizer=_optimizer(experiment, phase), loss=_loss(experiment), weighted_metrics=[_accuracy])
-            model.optimizer.build(model.trainable_variables)
+            compile_model(model, experiment, phase)
         if progress.state_file and progress.epoch > phase.first:
             model.load_weights(folder / progress.state_file)
         # Where a stage stopped early the schedule goes on with the next stage, not behind it.
@@ -124,6 +122,15 @@ def build(experiment: Experiment, classes: int, started: bool = True) -> Any:
     model = networks.build(experiment.network, classes, experiment.hidden_units, experiment.dropout, start)
     keras.config.set_dtype_policy("float32")
     return model
+
+
+def compile_model(model: Any, experiment: Experiment, phase: Phase) -> None:
+    """Give a model the phase's trainable layers, and an optimizer, loss and metric that have seen nothing yet."""
+    from training import networks
+
+    networks.set_trainable(model, phase.trains, experiment.freeze_batch_norm)
+    model.compile(optimizer=_optimizer(experiment, phase), loss=_loss(experiment), weighted_metrics=[_accuracy])
+    model.optimizer.build(model.trainable_variables)
 
 
 def _epoch_end(

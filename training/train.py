@@ -11,13 +11,14 @@ import importlib
 import os
 import pkgutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import tyro
 
+from skin_gradio import lesions
 from training import experiments
 from training.command import UserError, run_command
 from training.experiment import Backend, Experiment
@@ -125,6 +126,16 @@ def export_best(
     )
 
 
+def check_groups(codes: Sequence[str], validation: "Examples") -> None:
+    """Raise UserError unless there are malignant and benign pictures to choose operating points on."""
+    malignant = np.array(lesions.malignant_mask(codes))[validation.labels]
+    if malignant.all() or not malignant.any():
+        found = "malignant" if len(malignant) and malignant.all() else "benign"
+        raise UserError(
+            f"The first collection's {len(malignant)} validation pictures are all {found}; both are needed."
+        )
+
+
 def untouched_score(
     experiment: Experiment, classes: int, tested: "Sequence[Examples]", weights: Path
 ) -> tuple[float, int]:
@@ -169,6 +180,7 @@ def main() -> None:
     collections = examples.load_collections(experiment, run.data)
     codes = examples.classes(experiment, collections)
     train, validation = examples.load_examples(collections, codes, run.output / "cache")
+    check_groups(codes, next(iter(validation.values())))
     fingerprint = examples.fingerprint(collections)
     if first:
         titles = ", ".join(collection.title for collection in collections)
@@ -187,6 +199,9 @@ def main() -> None:
             f" pictures, of lesions that it never saw, the same weights reach BACC {reached[0]:.3f}. No model folder."
         )
         return
+    # Names, not paths: a model folder is published, and where its owner keeps files is nobody's business.
+    start = experiment.start if experiment.start in ("imagenet", "random") else Path(experiment.start).name
+    experiment = replace(experiment, collections=tuple(one.name for one in collections), start=start)
     record = {"data_fingerprint": fingerprint, "collections": [collection.title for collection in collections]}
     export_best(experiment, codes, train, validation, progress, record, folder, run.weights / experiment.name)
     print(f"model folder written: {run.weights / experiment.name}; measure it with python -m training.evaluate")

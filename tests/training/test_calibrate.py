@@ -35,6 +35,13 @@ def test_pictures_of_a_collection_that_lacks_a_class_say_nothing_about_it(sample
     assert calibration.temperature == pytest.approx(2, rel=0.1)
 
 
+def test_a_few_pictures_that_are_all_told_apart_make_no_answer_certain():
+    labels = np.arange(21) % 3
+    calibration = calibrate.fit(4.0 * np.eye(3)[labels], labels, np.full(3, 1 / 3))
+    assert calibration.temperature > 0.2
+    assert calibration.probabilities(np.array([[2.0, 1.0, 0.0]]), np.full(3, 1 / 3)).max() < 0.999
+
+
 def test_the_biases_undo_a_networks_leaning_towards_a_class(sample):
     logits, labels = sample
     leaning = calibrate.fit(logits + np.array([0, 1.0, 0]), labels, PRIOR)

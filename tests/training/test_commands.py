@@ -60,11 +60,14 @@ def test_a_model_is_trained_on_ones_own_pictures_and_exported(place, trained):
     assert model.codes == ("benign", "malignant")
     assert model.prior == pytest.approx((0.5, 0.5))
     assert model.card["training"]["collections"] == ["mine"]
+    assert str(place) not in (place / "weights" / "mine" / "model.json").read_text()
     assert "seven diagnoses" not in (place / "weights" / "mine" / "README.md").read_text()
 
 
 def test_it_is_measured_and_its_card_says_what_was_found(place, trained):
-    done = command("evaluate", place / "weights" / "mine", "--output", place / "report", "--repeats", 50)
+    done = command(
+        "evaluate", place / "weights" / "mine", "--on", place / "mine", "--output", place / "report", "--repeats", 50
+    )
     assert done.returncode == 0, done.stderr
     measured = json.loads((place / "weights" / "mine" / "model.json").read_text())["metrics"]
     assert measured["figures"]["malignant_auroc"]["value"] > 0.8
@@ -78,6 +81,14 @@ def test_a_leaking_split_says_that_its_score_is_a_claim_and_exports_nothing(plac
     assert "That is a claim" in done.stdout
     assert "test pictures" in done.stdout
     assert not (place / "weights" / "leaking").exists()
+
+
+def test_pictures_of_one_group_only_are_refused_before_training(place):
+    done = command(
+        "train", "cnn_binary", "--collections", place / "mine" / "benign", "--task", "malignancy", *SMALL[2:]
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
 
 
 def test_a_missing_collection_is_one_clear_line(tmp_path):

@@ -2,7 +2,14 @@
 
     python -m training.train cnn_binary
 
-TO BE FILLED
+Short form, which is what was trained here:
+
+    python -m training.train cnn_binary --stages.0.epochs 8 --weight-average 0.99
+
+Hardware and duration of it: two CPU cores that did other work as well, TensorFlow backend, 17 minutes.
+Score of it: validation BACC 0.785;
+test BACC 0.773 (0.742 to 0.801) at equal priors, AUROC 0.852 (0.825 to 0.876).
+The recipe below is meant for a faster machine and was not run in full.
 """
 
 from training.experiment import Experiment, Stage

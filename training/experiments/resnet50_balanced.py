@@ -2,7 +2,15 @@
 
     python -m training.train resnet50_balanced
 
-TO BE FILLED
+Short form, which is what was trained here:
+
+    python -m training.train resnet50_balanced --stages.0.size 96 --stages.0.epochs 5 --stages.1.epochs 0 \
+        --input-size 96 --weight-average 0.98
+
+Hardware and duration of it: two CPU cores that did other work as well, TensorFlow backend, 19 minutes.
+Score of it: validation BACC 0.817;
+test BACC 0.775 (0.747 to 0.801) at equal priors, AUROC 0.861 (0.835 to 0.885).
+The recipe below is meant for a faster machine and was not run in full.
 """
 
 from training.experiment import Experiment, Stage
