@@ -30,7 +30,7 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 CACHE = Path("runs") / "cache"
 """Where the near-duplicates that were found are kept; they are looked for again when a file has changed."""
 MOST_VOTED = 3000
-"""Above so many pictures only copies are looked for: the search for second photographs would take hours."""
+"""Above so many pictures only copies are looked for: the whole search would take the better part of an hour."""
 
 PART_NAMES = {
     "train": "train",
@@ -216,7 +216,10 @@ def _from_folders(folder: Path) -> pd.DataFrame:
     for part in parts or [folder]:
         for entry in _folders(part):
             if (code := _code(entry.name)) is None:
-                raise DatasetError(f"The folder {entry} is no class: none of {', '.join(lesions.BY_CODE)}.")
+                raise DatasetError(
+                    f"The folder {entry} is no class: none of {', '.join(lesions.BY_CODE)}. Name the folder that holds"
+                    " the classes, or train and test."
+                )
             found = list(_pictures(entry))
             if not found:
                 raise DatasetError(f"The class folder {entry} holds no picture ({' '.join(ENDINGS)}).")

@@ -1,11 +1,13 @@
 import os
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from training import ham10000, isic2017
+from tests.training.test_near_duplicates import drawn
+from training import ham10000, isic2017, near_duplicates
 from training.collection import PARTS, DatasetError, find_folder
 
 needs_data = pytest.mark.skipif(
@@ -119,6 +121,34 @@ def test_a_folder_without_tables_is_an_error(tmp_path):
         isic2017.load(tmp_path)
 
 
+def test_the_command_keeps_copies_together_and_leaves_out_what_ham10000_shows(tmp_path, monkeypatch, capsys):
+    lesions = [drawn(seed) for seed in range(5)]
+    ours = {f"ISIC_000000{number}": lesion for number, lesion in enumerate(lesions)}
+    ours |= {"ISIC_0000007": lesions[1][::-1], "ISIC_0000008": lesions[2][20:, 20:]}
+    theirs = {"ISIC_0000009": np.rot90(lesions[2]), "ISIC_0000004": lesions[4]}
+    for name, pictures in (("isic2017", ours), ("ham10000", theirs)):
+        (tmp_path / name).mkdir()
+        for image, pixels in pictures.items():
+            Image.fromarray(np.ascontiguousarray(pixels)).save(tmp_path / name / f"{image}.jpg", quality=90)
+    labels = pd.DataFrame({"image": list(ours), "label": "nv", "age": 50, "sex": "male"})
+    labels.to_csv(tmp_path / "isic2017" / "labels.csv", index=False)
+    metadata = pd.DataFrame({"lesion_id": ["HAM_0000001", "HAM_0000002"], "image_id": list(theirs), "dx": "nv"})
+    metadata = metadata.assign(dx_type="histo", age=50, sex="male", localization="back")
+    metadata.to_csv(tmp_path / "ham10000" / "HAM10000_metadata.csv", index=False)
+
+    output = tmp_path / "split.csv"
+    monkeypatch.setattr(sys, "argv", ["isic2017", "--data", str(tmp_path), "--output", str(output)])
+    isic2017.main()
+
+    group = pd.read_csv(output).set_index("image_id")["group"]
+    assert set(group.index) == {"ISIC_0000000", "ISIC_0000001", "ISIC_0000003", "ISIC_0000007"}
+    assert group["ISIC_0000007"] == group["ISIC_0000001"] == "ISIC_0000001"
+    assert group.nunique() == 3
+    told = capsys.readouterr().out
+    assert "ISIC_0000002 repeats HAM10000's ISIC_0000009" in told
+    assert "2 images left out because HAM10000 shows their lesions" in told
+
+
 def test_no_group_is_in_two_parts_of_the_committed_split():
     split = pd.read_csv(isic2017.SPLIT_FILE)
     assert split["image_id"].is_unique
@@ -136,6 +166,27 @@ def test_the_committed_split_holds_60_10_30_percent_of_each_diagnosis():
     table = isic2017.load(find_folder("isic2017")).table
     shares = pd.crosstab(table["label"], table["split"], normalize="index")[list(PARTS)]
     assert np.abs(shares.to_numpy() - [0.6, 0.1, 0.3]).max() < 0.01
+
+
+@needs_data
+def test_every_picture_of_a_copy_is_in_the_committed_split_once():
+    split = pd.read_csv(isic2017.SPLIT_FILE)["image_id"]
+    assert sorted(split) == sorted(path.stem for path in find_folder("isic2017").rglob("*.jpg"))
+
+
+@needs_data
+def test_pictures_of_a_committed_group_have_points_in_common():
+    table = isic2017.load(find_folder("isic2017")).table
+    for _, rows in list(table[table["group"].duplicated(keep=False)].groupby("group"))[:20]:
+        features = near_duplicates.describe(list(rows["path"]))
+        for a in range(len(rows)):
+            common = [
+                near_duplicates.points_in_common(features, a, features, b, mirrored)
+                for b in range(len(rows))
+                for mirrored in (False, True)
+                if b != a
+            ]
+            assert max(common) >= near_duplicates.LEAST_POINTS
 
 
 @needs_data

@@ -99,6 +99,7 @@ def test_flat_pictures_without_any_point_are_no_copies_of_each_other():
 def test_one_picture_or_none_has_no_pairs(lesions):
     assert found([]) == set()
     assert found(lesions[:1]) == set()
+    assert found([lesions[0], lesions[0]], []) == set()
 
 
 def test_the_same_pictures_give_the_same_pairs(lesions):
