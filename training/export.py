@@ -114,6 +114,8 @@ def write_onnx(model: Any, path: Path) -> None:
     expected = {name: keras.ops.convert_to_numpy(value) for name, value in model(probe).items()}
     model.export(path, format="onnx", verbose=False)
     proto = onnx.load(path)
+    _keep_padding(proto.graph)
+    onnx.save(proto, path)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     pictures = session.get_inputs()[0].name
     names = {pictures: "pictures"}
@@ -126,6 +128,25 @@ def write_onnx(model: Any, path: Path) -> None:
     proto.doc_string = ""
     onnx.checker.check_model(proto)
     onnx.save(proto, path)
+
+
+def _keep_padding(graph: Any) -> None:
+    """Keep ONNX Runtime from fusing zero padding into the max pooling behind it, which then pads with minus infinity.
+
+    The fusion (Pad_Fusion, seen in 1.31) changes the answer where the padded values are negative, as in ResNet50V2. A
+    clip that changes nothing stands between the two.
+    """
+    from onnx import helper, numpy_helper
+
+    padded = {node.output[0] for node in graph.node if node.op_type == "Pad"}
+    lowest = numpy_helper.from_array(np.array(np.finfo(np.float32).min, np.float32), "lowest_float")
+    for place, node in reversed(list(enumerate(graph.node))):
+        if node.op_type == "MaxPool" and node.input[0] in padded:
+            kept = f"{node.input[0]}_kept"
+            graph.node.insert(place, helper.make_node("Clip", [node.input[0], lowest.name], [kept]))
+            node.input[0] = kept
+            if lowest.name not in {one.name for one in graph.initializer}:
+                graph.initializer.append(lowest)
 
 
 def _agree(first: np.ndarray, second: np.ndarray) -> bool:

@@ -34,6 +34,7 @@ def export_tiny(network, folder):
     logits = 2 * np.eye(7)[labels] + rng.normal(0, 1, (140, 7))
     record = {
         "data_fingerprint": "generated",
+        "collections": ["HAM10000"],
         "epochs_run": 1,
         "best_epoch": 1,
         "validation_balanced_accuracy": 0.5,
@@ -120,3 +121,22 @@ def test_exporting_again_replaces_the_folder_whole(tmp_path):
         "model.keras",
         "model.onnx",
     ]
+
+
+def test_zero_padding_before_max_pooling_stays_zero_in_the_exported_graph(tmp_path):
+    """ONNX Runtime would fuse the two and pad with minus infinity, which differs where all values are negative."""
+    import keras
+
+    pictures = keras.Input((16, 16, 3), dtype="uint8")
+    x = keras.layers.Conv2D(4, 3, kernel_initializer="ones")(keras.layers.Rescaling(-1.0, -1.0)(pictures))
+    x = keras.layers.ZeroPadding2D(1)(x)
+    x = keras.layers.MaxPooling2D(3, strides=2)(x)
+    features = keras.layers.Conv2D(5, 1)(x)
+    embedding = keras.layers.GlobalAveragePooling2D()(features)
+    outputs = {
+        "probabilities": keras.layers.Dense(7, activation="softmax")(embedding),
+        "heatmaps": keras.layers.Conv2D(7, 1)(features),
+        "embedding": embedding,
+    }
+    export.write_onnx(keras.Model(pictures, outputs), tmp_path / "model.onnx")  # which compares the answers
+    assert (tmp_path / "model.onnx").exists()
