@@ -4,7 +4,8 @@
     python -m training.train resnet50_leak --split image --name resnet50_leak_image
     python -m training.train resnet50_leak --split copies --name resnet50_leak_copies
 
-TO BE FILLED
+The second and third put the same lesion, or the very same file, into training and validation; beside their claim the
+command says what the weights reach on the test part. Not run to its end yet, so no score stands here.
 """
 
 from training.experiment import Augmentation, Experiment, Stage
