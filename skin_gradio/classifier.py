@@ -8,6 +8,7 @@ import numpy as np
 
 from skin_gradio import lesions
 from skin_gradio.engines import Engine
+from skin_gradio.input_gate import Doubt
 from skin_gradio.models import ModelFolder, OperatingPoint
 
 Prior = Literal["collection", "equal"]
@@ -36,7 +37,8 @@ class Finding:
     `probabilities`, float (classes,), sum to 1 and hold for the mix of cases that `prior` names: as common as in the
     training collection, or each equally common. `malignancy_score`, 0 to 1, is the probability of a malignant diagnosis
     in the training collection's mix, whatever `prior` is. `heatmaps`, float32 (h, w, classes), are class activation
-    maps; `embedding`, float32 (d,), the pooled features.
+    maps; `embedding`, float32 (d,), the pooled features. `doubts` say why the picture may not be one that the model can
+    judge; none where it is.
     """
 
     codes: tuple[str, ...]
@@ -45,6 +47,7 @@ class Finding:
     malignancy_score: float
     heatmaps: np.ndarray
     embedding: np.ndarray
+    doubts: tuple[Doubt, ...] = ()
 
     @property
     def top(self) -> str:

@@ -18,11 +18,19 @@ class Augmenter:
         """Return uint8 (size, size, 3) from uint8 (side, side, 3)."""
         options = self.options
         picture = self._warp(picture, size, rng)
-        if rng.random() < options.hair:
-            picture = _draw_hairs(picture, rng)
+        for chance, draw in (
+            (options.hair, _draw_hairs),
+            (options.ink, _draw_ink),
+            (options.bubbles, _draw_bubbles),
+            (options.ruler, _draw_ruler),
+            (options.grey_world, _grey_world),
+        ):
+            if chance and rng.random() < chance:
+                picture = draw(picture, rng)
         picture = self._recolour(picture, rng)
-        if rng.random() < options.rim:
-            picture = _draw_rim(picture, rng)
+        for chance, draw in ((options.illumination, _light_unevenly), (options.rim, _draw_rim)):
+            if chance and rng.random() < chance:
+                picture = draw(picture, rng)
         picture = self._resharpen(picture, rng)
         if rng.random() < options.noise:
             noise = rng.normal(0, rng.uniform(1, 10), (*picture.shape[:2], 1 if rng.random() < 0.5 else 3))
@@ -103,6 +111,71 @@ def _draw_hairs(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         thickness = 1 if rng.random() < 0.7 else 2
         cv2.polylines(picture, [np.round(curve * 8).astype(np.int32)], False, colour, thickness, cv2.LINE_AA, 3)
     return picture
+
+
+def _draw_ink(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Strokes of a violet or blue skin marker, let through as the marker does, mostly away from the middle."""
+    size, inked = picture.shape[0], picture.copy()
+    colour = tuple(int(c) for c in rng.uniform((50, 20, 80), (110, 90, 190)))
+    for _ in range(int(rng.integers(1, 4))):
+        angle, distance = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 0.5) * size
+        start = size / 2 + distance * np.array([np.cos(angle), np.sin(angle)])
+        path = np.cumsum(np.vstack([start, rng.normal(0, 0.06, (5, 2)) * size + rng.normal(0, 0.05, 2) * size]), axis=0)
+        thickness = max(1, round(rng.uniform(0.01, 0.035) * size))
+        cv2.polylines(inked, [np.round(path * 8).astype(np.int32)], False, colour, thickness, cv2.LINE_AA, 3)
+    strength = rng.uniform(0.4, 0.9)
+    return cv2.addWeighted(inked, strength, picture, 1 - strength, 0)
+
+
+def _draw_bubbles(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Air bubbles in the immersion gel: bright rings, a little lighter inside, some with a gleam."""
+    size, drawn = picture.shape[0], picture.copy()
+    for _ in range(int(rng.integers(2, 16))):
+        centre = tuple(int(c) for c in rng.uniform(0, size, 2))
+        radius = max(2, round(rng.exponential(0.03) * size))
+        light = int(rng.integers(170, 256))
+        cv2.circle(drawn, centre, radius, (light, light, light), 1, cv2.LINE_AA)
+        if rng.random() < 0.3:
+            gleam = (centre[0] - radius // 2, centre[1] - radius // 2)
+            cv2.circle(drawn, gleam, max(1, radius // 4), (255, 255, 255), -1, cv2.LINE_AA)
+    strength = rng.uniform(0.3, 0.8)
+    return cv2.addWeighted(drawn, strength, picture, 1 - strength, 0)
+
+
+def _draw_ruler(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The millimetre scale of a dermatoscope's glass along one side: dark or light ticks, every fifth one longer."""
+    turns = int(rng.integers(4))
+    size, drawn = picture.shape[0], np.rot90(picture, turns).copy()
+    dark = rng.random() < 0.7
+    colour = tuple(int(c) for c in (rng.integers(0, 70, 3) if dark else rng.integers(200, 256, 3)))
+    edge, spacing = rng.uniform(0.0, 0.2) * size, rng.uniform(0.03, 0.09) * size
+    length, offset = rng.uniform(0.02, 0.05) * size, rng.uniform(0, 1)
+    for tick in range(int(size / spacing) + 1):
+        along = (tick + offset) * spacing
+        reach = edge + length * (2 if tick % 5 == 0 else 1)
+        ends = np.round(np.array([[along, edge], [along, reach]]) * 8).astype(np.int32)
+        cv2.polylines(drawn, [ends], False, colour, 1, cv2.LINE_AA, 3)
+    if rng.random() < 0.5:
+        line = np.round(np.array([[0, edge], [size, edge]]) * 8).astype(np.int32)
+        cv2.polylines(drawn, [line], False, colour, 1, cv2.LINE_AA, 3)
+    return np.ascontiguousarray(np.rot90(drawn, -turns))
+
+
+def _grey_world(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """White balance by the grey-world assumption, part of the way: the channels' means move towards each other."""
+    means = picture.reshape(-1, 3).mean(axis=0)
+    gain = (means.mean() / np.maximum(means, 1)) ** rng.uniform(0.3, 1.0)
+    table = np.clip(np.arange(256)[:, None] * gain, 0, 255).astype(np.uint8)
+    return cv2.LUT(picture, table[None])
+
+
+def _light_unevenly(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Light that falls off to one side, by up to a third."""
+    size = picture.shape[0]
+    angle, change = rng.uniform(0, 2 * np.pi), rng.uniform(0.05, 0.35)
+    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j].astype(np.float32)
+    light = 1 + change * (np.float32(np.cos(angle)) * x + np.float32(np.sin(angle)) * y)
+    return np.clip(picture * light[..., None], 0, 255).astype(np.uint8)
 
 
 def mix(

@@ -60,6 +60,16 @@ class Augmentation:
     """Probability of the dark round rim or dark corners of a dermatoscope."""
     hair: float = 0.1
     """Probability of drawn hairs."""
+    ink: float = 0.0
+    """Probability of strokes of a skin marker."""
+    ruler: float = 0.0
+    """Probability of a dermatoscope's millimetre scale along one side."""
+    bubbles: float = 0.0
+    """Probability of air bubbles in the immersion gel."""
+    grey_world: float = 0.0
+    """Probability of a white balance by the grey-world assumption, part of the way."""
+    illumination: float = 0.0
+    """Probability of light that falls off to one side, by up to a third."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +106,8 @@ class Experiment:
     balance: bool = False
     """Keep of each class only as many pictures of a part as its rarest class has."""
     start: str = "imagenet"
-    """`imagenet` (the file in STARTING_WEIGHTS_DIR, else Keras' download), `random`, or a weights file's path."""
+    """`imagenet` (the file in STARTING_WEIGHTS_DIR, else Keras' download), `random`, the path of a weights file for the
+    backbone, or the folder of a finished run of the same network (`runs/NAME`), whose best weights it goes on from."""
     epoch_pictures: int = 7000
     """Training pictures drawn per epoch."""
     batch_size: int = 32

@@ -1,6 +1,7 @@
 """Backbones and heads by name. A training model takes uint8 pictures of any size and returns logits at equal priors."""
 
 import importlib
+import json
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -91,16 +92,19 @@ def build(network: str, classes: int, hidden_units: int, dropout: float, start: 
         classes: number of classes.
         hidden_units: width of the head's dense ReLU layer; 0 leaves it out.
         dropout: rate before the last layer.
-        start: `imagenet`, `random` or the path of a `.weights.h5` file for the backbone.
+        start: `imagenet`, `random`, the path of a `.weights.h5` file for the backbone, or the folder of a run of the
+            same network, whose best weights are taken whole.
 
-    Raises UserError for an unknown network and FileNotFoundError for a weights file that does not exist.
+    Raises UserError for an unknown network or a folder without a run of this one, and FileNotFoundError for a weights
+    file that does not exist.
     """
     if network not in BACKBONES:
         raise UserError(f"network must be one of {sorted(BACKBONES)}. Received: {network}")
     spec = BACKBONES[network]
 
     # Layers
-    backbone = _started(spec, network, start)
+    run = Path(start) if Path(start).is_dir() else None
+    backbone = _started(spec, network, "random" if run else start)
     rescale = keras.layers.Rescaling(spec.scale, spec.offset, name="rescale")
     pool = keras.layers.GlobalAveragePooling2D(name="pool")
     normalise = keras.layers.BatchNormalization(name="normalise")
@@ -113,7 +117,22 @@ def build(network: str, classes: int, hidden_units: int, dropout: float, start: 
     if hidden_units:
         x = keras.layers.Dense(hidden_units, activation="relu", name="hidden")(x)
         last.kernel_initializer = keras.initializers.GlorotUniform()
-    return keras.Model(pictures, last(drop(x)), name=network)
+    model = keras.Model(pictures, last(drop(x)), name=network)
+    if run:
+        _continue_from(model, run)
+    return model
+
+
+def _continue_from(model: keras.Model, run: Path) -> None:
+    """Load the best weights of a run of the same network. Raises UserError when the folder holds none."""
+    progress = run / "progress.json"
+    if not progress.is_file():
+        raise UserError(f"start names the folder {run}, which holds no run: there is no progress.json.")
+    best = json.loads(progress.read_text())["best_file"]
+    try:
+        model.load_weights(run / best)
+    except ValueError as error:
+        raise UserError(f"start: {run / best} does not fit {model.name} with this head: {error}") from None
 
 
 def _started(spec: Backbone | Stack, network: str, start: str) -> keras.Model:

@@ -12,6 +12,7 @@ from skin_gradio.classifier import Classifier, Finding, Prior
 from skin_gradio.ui import markup
 from skin_gradio.ui.dropzone import Upload, drop_zone, read_uploads
 from skin_gradio.ui.runs import KeptRow, Run, Runs
+from skin_gradio.ui.shelf import Shelf
 from skin_gradio.ui.table import SCRIPT, progress_line, table_html, toolbar_html
 
 MAX_UPLOAD_BYTES = 2_000_000_000
@@ -51,8 +52,9 @@ def write_csv(classifier: Classifier, run: Run) -> str:
     return str(path)
 
 
-def build_batch(classifier: Classifier, prior: gr.Radio, runs: Runs) -> None:
-    """Lay out the tab inside the current Blocks and connect it."""
+def build_batch(shelf: Shelf, chosen: gr.State, prior: gr.Radio, runs: Runs) -> None:
+    """Lay out the tab inside the current Blocks and connect it; `chosen` holds the key of the session's model."""
+    classifier = shelf.first
     point = classifier.operating_point()
     zone = drop_zone(
         "Drop pictures, folders or zip files here",
@@ -133,9 +135,9 @@ def build_batch(classifier: Classifier, prior: gr.Radio, runs: Runs) -> None:
     latest: dict[str, Any] = {**private, "queue": False, "trigger_mode": "always_last"}
     zone.input(lambda: gr.update(interactive=False), None, start, queue=False, **private)
     gr.on([zone.upload, zone.clear], files_changed, zone, start, **latest)
-    chosen = gr.State([])
-    start.click(prepare, [zone, prior], [*results, chosen], queue=False, **private).then(
-        run_batch, chosen, results, concurrency_id="batch", concurrency_limit=2, **private
+    uploaded = gr.State([])
+    start.click(prepare, [zone, prior], [*results, uploaded], queue=False, **private).then(
+        run_batch, uploaded, results, concurrency_id="batch", concurrency_limit=2, **private
     )
     cancel.click(cancel_batch, None, cancel, queue=False, **private)
     prior.change(change_prior, prior, [toolbar, table, download], **latest)

@@ -16,6 +16,7 @@ from skin_gradio.ui.batch import MAX_UPLOAD_BYTES, build_batch
 from skin_gradio.ui.examples import write_examples
 from skin_gradio.ui.markup import PRIOR_NAMES
 from skin_gradio.ui.runs import LIFETIME_SECONDS, Runs
+from skin_gradio.ui.shelf import Shelf
 from skin_gradio.ui.single import build_single
 
 TITLE = "Skin lesion classifier"
@@ -43,7 +44,7 @@ def _asked(classifier: Classifier) -> str:
 
 def build_page(classifier: Classifier) -> gr.Blocks:
     """Return the page for a classifier; launch it with `launch_options()`."""
-    runs = Runs()
+    shelf, runs = Shelf(classifier), Runs()
     drawings_folder = Path(tempfile.mkdtemp(prefix="skin-drawings-"))
     drawings = write_examples(drawings_folder)
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, int(LIFETIME_SECONDS))) as page:
@@ -62,11 +63,12 @@ def build_page(classifier: Classifier) -> gr.Blocks:
             info=PRIOR_HELP,
             elem_id="prior",
         )
+        chosen = gr.State(shelf.first_key)
         with gr.Tabs():
             with gr.Tab("One picture", id="single"):
-                build_single(classifier, prior, drawings)
+                build_single(shelf, chosen, prior, drawings)
             with gr.Tab("Many pictures", id="batch"):
-                build_batch(classifier, prior, runs)
+                build_batch(shelf, chosen, prior, runs)
             with gr.Tab("About", id="about"):
                 build_about(classifier.model)
         add_endpoints(classifier)
@@ -107,7 +109,7 @@ def launch_options() -> dict[str, Any]:
     )
     return {
         "theme": theme,
-        "css_paths": [Path(__file__).parent / "style.css"],
+        "css_paths": sorted(Path(__file__).parent.glob("*.css"), reverse=True),  # style.css first
         "max_file_size": MAX_UPLOAD_BYTES,
         "head": _HEAD,
         "footer_links": ["api", "settings"],

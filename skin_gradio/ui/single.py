@@ -16,6 +16,7 @@ from skin_gradio.images import MAX_FILE_BYTES, Picture, UnusableImage, read_pict
 from skin_gradio.ui import markup
 from skin_gradio.ui.dropzone import Upload, drop_zone, read_uploads
 from skin_gradio.ui.examples import EXAMPLES
+from skin_gradio.ui.shelf import Shelf
 
 EMPTY = (
     '<div class="card empty"><p><strong>The answer appears here.</strong></p><ul>'
@@ -66,8 +67,8 @@ def describe(classifier: Classifier, picture: Picture, name: str, prior: Prior) 
     return f'<div class="answer">{figures}</div>', seen
 
 
-def build_single(classifier: Classifier, prior: gr.Radio, drawings: Sequence[Path]) -> None:
-    """Lay out the tab inside the current Blocks and connect it."""
+def build_single(shelf: Shelf, chosen: gr.State, prior: gr.Radio, drawings: Sequence[Path]) -> None:
+    """Lay out the tab inside the current Blocks and connect it; `chosen` holds the key of the session's model."""
     current = gr.State(None)
     with gr.Row(elem_classes="columns"):
         with gr.Column(min_width=300):
@@ -85,22 +86,22 @@ def build_single(classifier: Classifier, prior: gr.Radio, drawings: Sequence[Pat
         with gr.Column(min_width=300):
             result = gr.HTML(EMPTY, elem_id="answer", apply_default_css=False)
 
-    def classify_upload(value: str, prior: Prior) -> tuple[str, str, Upload | None]:
+    def classify_upload(value: str, key: str, prior: Prior) -> tuple[str, str, Upload | None]:
         upload = next(iter(read_uploads(value)), None)
-        return *answer(classifier, upload, prior), upload
+        return *answer(shelf.get(key), upload, prior), upload
 
-    def classify_example(prior: Prior, event: gr.EventData) -> tuple[str, str, Upload | None]:
+    def classify_example(key: str, prior: Prior, event: gr.EventData) -> tuple[str, str, Upload | None]:
         try:
             number = int(event.index)
             upload = Upload(drawings[number], f"the drawing “{EXAMPLES[number].caption.lower()}”")
         except (AttributeError, IndexError, TypeError, ValueError):
             upload = None
-        return *answer(classifier, upload, prior), upload
+        return *answer(shelf.get(key), upload, prior), upload
 
-    def classify_again(upload: Upload | None, prior: Prior, value: str) -> tuple[str, str]:
+    def classify_again(upload: Upload | None, key: str, prior: Prior, value: str) -> tuple[str, str]:
         # A picture that was refused before it came here has taken the earlier one's place.
         here = upload is not None and (upload.path in drawings or upload in read_uploads(value))
-        return answer(classifier, upload, prior) if here else (EMPTY, "")
+        return answer(shelf.get(key), upload, prior) if here else (EMPTY, "")
 
     shared: dict[str, Any] = {
         "concurrency_id": "single",
@@ -110,11 +111,18 @@ def build_single(classifier: Classifier, prior: gr.Radio, drawings: Sequence[Pat
     }
     zone.input(None, None, [result, seen], js=f"() => [{json.dumps(EMPTY)}, '']", api_visibility="private")
     for event in (
-        zone.upload(classify_upload, [zone, prior], [result, seen, current], **shared),
-        gallery.select(classify_example, [prior], [result, seen, current], **shared),
+        zone.upload(classify_upload, [zone, chosen, prior], [result, seen, current], **shared),
+        gallery.select(classify_example, [chosen, prior], [result, seen, current], **shared),
     ):
         event.then(None, js=_SHOW_ANSWER, api_visibility="private")
-    prior.change(classify_again, [current, prior, zone], [result, seen], show_progress="hidden", **shared)
+    gr.on(
+        [prior.change, chosen.change],
+        classify_again,
+        [current, chosen, prior, zone],
+        [result, seen],
+        show_progress="hidden",
+        **shared,
+    )
 
 
 def _gallery(drawings: Sequence[Path]) -> str:
