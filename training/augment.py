@@ -23,7 +23,7 @@ class Augmenter:
             (options.ink, _draw_ink),
             (options.bubbles, _draw_bubbles),
             (options.ruler, _draw_ruler),
-            (options.grey_world, _grey_world),
+            (options.grey_world, _balance_white),
         ):
             if chance and rng.random() < chance:
                 picture = draw(picture, rng)
@@ -161,12 +161,21 @@ def _draw_ruler(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(drawn, -turns))
 
 
-def _grey_world(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """White balance by the grey-world assumption, part of the way: the channels' means move towards each other."""
+def grey_world(picture: np.ndarray, strength: float) -> np.ndarray:
+    """Return uint8 (h, w, 3) white-balanced by the grey-world assumption: its channels' means move to their average.
+
+    Args:
+        picture: uint8 (h, w, 3).
+        strength: 0 leaves the picture as it is, 1 makes the means equal.
+    """
     means = picture.reshape(-1, 3).mean(axis=0)
-    gain = (means.mean() / np.maximum(means, 1)) ** rng.uniform(0.3, 1.0)
+    gain = (means.mean() / np.maximum(means, 1)) ** strength
     table = np.clip(np.arange(256)[:, None] * gain, 0, 255).astype(np.uint8)
     return cv2.LUT(picture, table[None])
+
+
+def _balance_white(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return grey_world(picture, rng.uniform(0.3, 1.0))
 
 
 def _light_unevenly(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -22,15 +22,20 @@ def test_the_same_generator_gives_the_same_variation(picture):
 
 
 def test_every_variation_can_be_drawn_alone_and_all_together(picture):
-    for name in ("blur", "sharpen", "resample", "jpeg", "noise", "rim", "hair"):
+    drawn = ("blur", "sharpen", "resample", "jpeg", "noise", "rim", "hair", "ink", "ruler", "bubbles")
+    for name in (*drawn, "grey_world", "illumination"):
         varied = augment.Augmenter(Augmentation(**{name: 1.0}))
-        assert varied(picture, 40, np.random.default_rng(1)).shape == (40, 40, 3)
+        one = varied(picture, 40, np.random.default_rng(1))
+        assert one.shape == (40, 40, 3)
+        off = augment.Augmenter(Augmentation(**{name: 0.0}))
+        assert (one != off(picture, 40, np.random.default_rng(1))).any(), name
 
 
 def test_augmentation_never_writes_into_the_cached_picture(picture):
     before = picture.copy()
     picture.flags.writeable = False
-    varied = augment.Augmenter(Augmentation(hair=1.0, rim=1.0, noise=1.0))
+    everything = {"hair": 1.0, "rim": 1.0, "noise": 1.0, "ink": 1.0, "ruler": 1.0, "bubbles": 1.0, "grey_world": 1.0}
+    varied = augment.Augmenter(Augmentation(**everything, illumination=1.0))
     for seed in range(5):
         varied(picture, 64, np.random.default_rng(seed))
     assert (picture == before).all()
@@ -43,3 +48,10 @@ def test_without_variation_the_picture_only_changes_its_size(picture):
     )  # fmt: skip
     same = augment.Augmenter(off)(picture, 64, np.random.default_rng(0))
     assert np.abs(same.astype(int) - picture).max() <= 1
+
+
+def test_the_grey_world_balance_makes_the_means_of_the_channels_equal(picture):
+    tinted = (picture * np.array([0.9, 0.6, 0.7])).astype(np.uint8)
+    means = augment.grey_world(tinted, 1.0).reshape(-1, 3).mean(axis=0)
+    assert np.ptp(means) < 1.5
+    assert (augment.grey_world(tinted, 0.0) == tinted).all()

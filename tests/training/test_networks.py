@@ -53,6 +53,23 @@ def test_a_weights_file_that_does_not_exist_is_named(asked, tmp_path):
         networks.build("tiny", 7, 0, 0.2, str(tmp_path / "nothing.weights.h5"))
 
 
+def test_a_run_is_gone_on_from_with_its_best_weights_head_and_all(asked, tmp_path):
+    source = networks.build("tiny", 7, 0, 0.2, "random")
+    source.get_layer("logits").set_weights([np.full((12, 7), 0.5), np.arange(7.0)])
+    source.save_weights(tmp_path / "best-3.weights.h5")
+    (tmp_path / "progress.json").write_text('{"best_file": "best-3.weights.h5"}')
+    model = networks.build("tiny", 7, 0, 0.2, str(tmp_path))
+    for mine, theirs in zip(model.get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    with pytest.raises(UserError, match="does not fit"):
+        networks.build("tiny", 2, 0, 0.2, str(tmp_path))
+
+
+def test_a_folder_that_holds_no_run_is_no_start(asked, tmp_path):
+    with pytest.raises(UserError, match=r"holds no run.*progress\.json"):
+        networks.build("tiny", 7, 0, 0.2, str(tmp_path))
+
+
 def test_an_unknown_network_says_which_there_are():
     with pytest.raises(UserError, match=r"must be one of .*mobilenet_v2.* Received: vgg99"):
         networks.build("vgg99", 7, 0, 0.2, "random")
