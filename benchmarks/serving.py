@@ -76,13 +76,18 @@ def resident_megabytes(process: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 def measure_page(command: ServingCommand, files: list[Path]) -> list[tuple[str, str]]:
     """Start the app as a user does, ask it for pictures over HTTP, and stop it."""
     from gradio_client import Client, handle_file
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     started = time.perf_counter()
     app = subprocess.Popen(
         [sys.executable, "app.py", "--model", command.model, "--port", str(port)], cwd=ROOT, stdout=subprocess.DEVNULL
