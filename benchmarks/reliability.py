@@ -14,7 +14,7 @@ import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,11 +132,14 @@ def through_page(written: Written, url: str, process: int) -> Outcome:
 
 
 @contextmanager
-def running_app() -> Iterator[tuple[str, int]]:
+def running_app(environment: Mapping[str, str] | None = None) -> Iterator[tuple[str, int]]:
     """Start `app.py` on the bundled model; give its address and process id, and stop it afterwards."""
     port = free_port()
     app = subprocess.Popen(
-        [sys.executable, "app.py", "--host", "127.0.0.1", "--port", str(port)], cwd=ROOT, stdout=subprocess.DEVNULL
+        [sys.executable, "app.py", "--host", "127.0.0.1", "--port", str(port)],
+        cwd=ROOT,
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.DEVNULL,
     )
     try:
         _wait(app, port)
