@@ -2,12 +2,13 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from skin_gradio.classifier import Classifier, Finding
 from skin_gradio.engines import Engine
 from skin_gradio.images import UnusableImage, read_picture
 from skin_gradio.models import ModelFolder
@@ -31,21 +32,25 @@ class Answers:
 
     `table` has the rows whose picture could be read, renumbered; `probabilities`, float64 (n, classes), belong to them
     and hold for the mix of the model's training collection. `picture_size` is for a reader, such as `256 x 256`.
+    `doubts` are the codes of what the input gate says of each picture; None for a model without one.
     """
 
     table: pd.DataFrame
     probabilities: np.ndarray
     picture_size: str
     unreadable: tuple[Unreadable, ...] = ()
+    doubts: tuple[tuple[str, ...], ...] | None = None
 
 
-def answers(model: ModelFolder, engine: Engine, table: pd.DataFrame) -> Answers:
+def answers(model: ModelFolder, engine: Engine, table: pd.DataFrame, views: bool = False) -> Answers:
     """Return the model's answers to the pictures of a table, each read as an upload is, straight to the model's size.
 
-    Pictures that cannot be read are left out and named. Raises DatasetError when none can be read.
+    Pictures that cannot be read are left out and named. With `views` each answer is that of eight views together.
+    Raises DatasetError when none can be read.
     """
     table = table.reset_index(drop=True)
-    probabilities: list[np.ndarray] = []
+    classifier = Classifier(model, engine)
+    findings: list[Finding] = []
     kept: list[int] = []
     unreadable: list[Unreadable] = []
     sizes: set[tuple[int, int]] = set()
@@ -60,19 +65,43 @@ def answers(model: ModelFolder, engine: Engine, table: pd.DataFrame) -> Answers:
                 kept.append(position)
         if fine:
             sizes |= {one.size for one in fine}
-            probabilities.append(engine.run(np.stack([one.pixels for one in fine])).probabilities)
+            findings += _without_maps(classifier, fine, views)
     if not kept:
         reason = f"; the first, {unreadable[0].path}: {unreadable[0].reason}" if unreadable else ""
         raise DatasetError(f"None of the {len(table)} pictures can be read{reason}")
-    stacked = np.concatenate(probabilities).astype(np.float64)
-    stacked /= stacked.sum(axis=1, keepdims=True)
-    return Answers(table.iloc[kept].reset_index(drop=True), stacked, _size_text(sizes), tuple(unreadable))
+    doubts = tuple(tuple(doubt.code for doubt in finding.doubts) for finding in findings)
+    return Answers(
+        table.iloc[kept].reset_index(drop=True),
+        np.stack([finding.probabilities for finding in findings]),
+        _size_text(sizes),
+        tuple(unreadable),
+        doubts if classifier.has_gate else None,
+    )
 
 
 @dataclass(frozen=True)
 class _Read:
     pixels: np.ndarray
     size: tuple[int, int]
+
+
+def _without_maps(classifier: Classifier, pictures: list[_Read], views: bool) -> list[Finding]:
+    """Return the findings for pictures, without the arrays that would fill the memory of a large collection."""
+    pixels, sides = np.stack([one.pixels for one in pictures]), [min(one.size) for one in pictures]
+    if views:
+        findings = [careful.finding for careful in classifier.classify_carefully(pixels, sides=sides)]
+    else:
+        findings = classifier.classify(pixels, sides=sides)
+    nothing = np.empty(0, np.float32)
+    return [
+        replace(
+            finding,
+            probabilities=finding.probabilities.astype(np.float64) / finding.probabilities.sum(dtype=np.float64),
+            heatmaps=nothing,
+            embedding=nothing,
+        )
+        for finding in findings
+    ]
 
 
 def _read(paths: list[Path], side: int) -> list[_Read | UnusableImage]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from skin_gradio import lesions
 from skin_gradio.credit import citations, credit, is_credited
+from training.calibrate import MIN_OWN
 from training.command import UserError
 
 _STARTS = {"imagenet": "ImageNet weights", "random": "random weights"}
@@ -28,6 +29,20 @@ _HEADLINE = (
     ("Brier score", "collection", "brier_score", "brier_score"),
 )
 """Title, prior, the figure's key, and the baseline's."""
+_BEFORE_USE = ("sensitivity_", "specificity_", "coverage_at_", "set_size_at_")
+"""How the names begin of figures that say what the thresholds chosen before give on test pictures."""
+
+
+def headline_figures(measured: dict[str, Any]) -> dict[str, Any]:
+    """Return what was measured without all but its headline figures: for a second set of figures beside the first."""
+    keys = [key for _, _, key, _ in _HEADLINE]
+    figures = {
+        name: figure
+        for name, figure in measured["figures"].items()
+        if name in keys or (name.startswith(_BEFORE_USE) and "_at_s" not in name)
+    }
+    kept = ("collection", "split", "pictures", "lesions", "malignancy_scores")
+    return {**{name: measured[name] for name in kept if name in measured}, "figures": figures}
 
 
 def _with_interval(figure: dict[str, float]) -> str:
@@ -98,6 +113,70 @@ def elsewhere_table(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def set_table(document: dict[str, Any]) -> str:
+    """Return how often the prediction sets hold the truth, over all and in each class, as a Markdown table."""
+    figures, counts = document["metrics"]["figures"], document["metrics"]["counts"]
+    keys = [key for key in figures if key.startswith("coverage_at_")]
+    rows = [("All", ""), *((f"{lesions.BY_CODE[code].name} ({code})", f"_{code}") for code in counts)]
+    wanted = " | ".join(f"asked for {key.removeprefix('coverage_at_')}" for key in keys)
+    lines = [f"| share of sets that hold the truth | {wanted} |", "|---|" + "---|" * len(keys)]
+    for title, code in rows:
+        names = (f"class_{key}{code}" if code else key for key in keys)
+        cells = [_with_interval(figures[name]) if name in figures else "-" for name in names]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    sizes = [_with_interval(figures[key.replace("coverage", "set_size")]) for key in keys]
+    return "\n".join([*lines, f"| Mean number of diagnoses in a set | {' | '.join(sizes)} |"])
+
+
+def gate_table(document: dict[str, Any]) -> str:
+    """Return what share of the test pictures the input gate has doubts about, by collection and class, as Markdown."""
+    measured = [document["metrics"], *document.get("elsewhere", {}).values()]
+    asked = [one for one in measured if one.get("gate")]
+    codes = [code for code in document["classes"] if any(code in one["gate"]["shares"] for one in asked)]
+    lines = [
+        f"| test pictures doubted | {' | '.join(one['collection'] for one in asked)} |",
+        "|---|" + "---|" * len(asked),
+    ]
+    for title, key in [("All", "all"), *((f"{lesions.BY_CODE[code].name} ({code})", code) for code in codes)]:
+        shares = (one["gate"]["shares"].get(key) for one in asked)
+        lines.append(f"| {title} | {' | '.join('-' if s is None else _percent_with_interval(s) for s in shares)} |")
+    return "\n".join(lines)
+
+
+def _percent_with_interval(figure: dict[str, float]) -> str:
+    return "{:.1%} ({:.1%} to {:.1%})".format(*(figure[key] for key in ("value", "low", "high")))
+
+
+def views_table(document: dict[str, Any]) -> str:
+    """Return the headline figures of eight views together beside those of one, as a Markdown table."""
+    one, eight = document["metrics"]["figures"], document["metrics_with_views"]["figures"]
+    lines = ["| figure | prior | one view | eight views |", "|---|---|---|---|"]
+    for title, prior, key, _ in _HEADLINE:
+        if key in one and key in eight:
+            lines.append(f"| {title} | {prior} | {_with_interval(one[key])} | {_with_interval(eight[key])} |")
+    return "\n".join(lines)
+
+
+def gate_text(document: dict[str, Any]) -> str:
+    """Return what the input gate is and how it does, as Markdown; or that the model has none."""
+    entry = document.get("gate")
+    if not entry:
+        return "This model has no input gate: it answers any picture and doubts none."
+    fitted, unseen = entry["fitted_on"], entry.get("unseen_photographs") or {"pictures": 0}
+    text = (
+        "Before an answer the program says when a picture can hardly be judged: not dermatoscopic, blurred, too small,"
+        " too dark, too bright, or unlike the training pictures. This was fitted on"
+        f" {fitted['pictures']} validation pictures of {' and '.join(entry['collections'])}"
+    )
+    if not fitted["photographs"]:
+        return f"{text}, without photographs of other things; so it does not know such photographs as such."
+    text += f" and {fitted['photographs']} photographs of everyday things."
+    if unseen["pictures"]:
+        share = unseen["refused"] / unseen["pictures"]
+        text += f" Of {unseen['pictures']} such photographs that it had not seen, {share:.1%} are doubted."
+    return f"{text} It was not tested on clinical photographs of skin."
+
+
 def subgroup_table(document: dict[str, Any]) -> str:
     """Return the figures by sex, age, body site and way of confirmation as a Markdown table."""
     lines = [
@@ -133,6 +212,21 @@ def figures_section(document: dict[str, Any]) -> str:
         " the first table are malignant and benign: the likelier one is the answer.",
         operating_table(document),
     ]
+    if "metrics_with_views" in document:
+        parts += [
+            "The program can also look at a picture in eight views, flipped and turned, and average the answers; the"
+            " average has its own calibration and thresholds.",
+            views_table(document),
+        ]
+    if any(name.startswith("class_coverage_at_") for name in measured["figures"]):
+        parts += [
+            "A prediction set names every diagnosis that a picture may well have. Its thresholds were chosen on"
+            f" validation pictures so that the truth is in it as often as asked for, within each class of at least"
+            f" {MIN_OWN} validation pictures and over the rarer classes together.",
+            set_table(document),
+        ]
+    if measured.get("gate"):
+        parts += [gate_text(document), gate_table(document)]
     if document.get("elsewhere"):
         parts += [
             "The same model on other collections. A mean is over the classes that occur there; the model does not know"
@@ -176,9 +270,10 @@ def model_card(document: dict[str, Any]) -> str:
         "## Figures",
         figures_section(document) if "metrics" in document else "Not measured yet: run `python -m training.evaluate`.",
         *_subgroup_section(document),
+        *([] if document.get("metrics", {}).get("gate") else ["## Input gate", gate_text(document)]),
         "## Limits",
-        f"- It knows {_question(document['classes'])} and forces every picture into these; it does not say that a"
-        " picture shows something else.\n"
+        f"- It knows {_question(document['classes'])} and forces every picture into these; a lesion of another kind"
+        " gets one of their names.\n"
         f"- It learned from {' and '.join(titles)}"
         + (", mostly pictures of light skin" if any(map(is_credited, titles)) else "")
         + "; expect worse answers for other clinics, cameras and skin types.\n"

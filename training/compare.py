@@ -157,7 +157,7 @@ class Ensemble:
     prior: np.ndarray
     calibration: calibrate.Calibration
     thresholds: tuple[float, ...]
-    sets: tuple[tuple[float, float], ...]
+    sets: measure.Sets
 
     def sheet(self, members: Sequence[measure.Sheet]) -> measure.Sheet:
         """Return the average's answers to the pictures that the members answered.
@@ -191,7 +191,7 @@ def fit_ensemble(members: Sequence[measure.Sheet]) -> Ensemble:
         first.prior,
         calibration,
         tuple(float(point["threshold"]) for point in points),
-        tuple((entry["coverage"], entry["threshold"]) for entry in sets),
+        measure.sets_of(sets),
     )
 
 

@@ -3,6 +3,7 @@
     python -m training.evaluate weights/mobilenet_v2
     python -m training.evaluate mobilenet_v2 --on ham10000 isic2017
     python -m training.evaluate user/repository --on my_pictures/labels.csv --no-pictures
+    python -m training.evaluate weights/mobilenet_v2 --views
 
 The report goes to `runs/reports/NAME/`: `report.html` (one file, opens offline), `metrics.json`, the plots, and each
 collection's answers as `predictions-COLLECTION.csv`. For the ISIC 2018 Task 3 layout `submission-isic2018.csv` has the
@@ -45,10 +46,12 @@ class EvaluateCommand:
     part: Part = "test"
     """Part to measure on. `all` suits pictures of your own that the model has never seen; a collection without training
     pictures is measured whole anyway."""
+    views: bool = False
+    """Measure the answers of eight views together (test-time augmentation), at eight times the time."""
     engine: EngineName = "onnx"
     """Engine that runs the model."""
     output: Path | None = None
-    """Folder of the report; runs/reports/NAME when not given."""
+    """Folder of the report; runs/reports/NAME, or runs/reports/NAME-views, when not given."""
     repeats: int = 1000
     """Bootstrap resamples."""
     pictures: bool = True
@@ -70,6 +73,8 @@ class Measured:
     figures: dict[str, Any]
     """What model.json holds of it."""
     curves: dict[str, Any]
+    views: bool = False
+    """Whether the answers are those of eight views together."""
 
 
 def choose_part(source: Collection, part: Part) -> pd.DataFrame:
@@ -86,7 +91,12 @@ def choose_part(source: Collection, part: Part) -> pd.DataFrame:
 
 
 def measure_collection(
-    model: ModelFolder, engine: Engine, source: Collection, part: Part = "test", repeats: int = 1000
+    model: ModelFolder,
+    engine: Engine,
+    source: Collection,
+    part: Part = "test",
+    repeats: int = 1000,
+    views: bool = False,
 ) -> Measured:
     """Return everything that is measured of a model on a part of a collection.
 
@@ -99,8 +109,8 @@ def measure_collection(
     unknown = table["label"][~fits].value_counts()
     if not fits.any():
         raise DatasetError(f"{source.title} has no label that the model knows; it knows {', '.join(model.codes)}.")
-    given = answers(model, engine, table[fits])
-    sheet = measure.answer_sheet(model, source, given.table, given.probabilities)
+    given = answers(model, engine, table[fits], views)
+    sheet = measure.answer_sheet(model, source, given.table, given.probabilities, views)
     figures = {
         "collection": source.title,
         "split": part if set(table["split"]) == {part} else "all",
@@ -109,10 +119,11 @@ def measure_collection(
         "unreadable": len(given.unreadable),
         "unknown_labels": {str(label): int(count) for label, count in unknown.items()},
         **measure.measure(sheet, repeats),
+        "gate": None if given.doubts is None else measure.refusals(sheet, given.doubts, repeats),
         "reliability": curves.reliability(sheet, repeats),
         "subgroups": subgroups.subgroups(sheet, given.table, repeats),
     }
-    return Measured(source, given, sheet, figures, curves.curves(sheet, repeats))
+    return Measured(source, given, sheet, figures, curves.curves(sheet, repeats), views)
 
 
 def default_collection(model: ModelFolder) -> str:
@@ -136,10 +147,16 @@ def belongs_into_card(model: ModelFolder, name: str, source: Collection) -> bool
 
 
 def with_figures(model: ModelFolder, results: list[Measured]) -> dict[str, Any]:
-    """Return model.json with test figures: the primary collection's as `metrics`, others under `elsewhere` by name."""
+    """Return model.json with test figures: the primary collection's as `metrics`, others under `elsewhere` by name.
+
+    Of the answers of eight views, the primary collection's headline figures alone go into it, as `metrics_with_views`.
+    """
     document = dict(model.card)
     for result in results:
-        if is_primary(model, result.source):
+        if result.views:
+            if is_primary(model, result.source):
+                document["metrics_with_views"] = card.headline_figures(result.figures)
+        elif is_primary(model, result.source):
             document["metrics"] = result.figures
         else:
             document["elsewhere"] = {**document.get("elsewhere", {}), result.source.name: result.figures}
@@ -180,8 +197,10 @@ def main() -> None:
     if len({source.name for source in sources}) < len(sources):
         raise UserError(f"Two of {', '.join(names)} have the same name, and their files would too; measure them apart.")
     engine = open_engine(model, command.engine)
-    results = [measure_collection(model, engine, source, command.part, command.repeats) for source in sources]
-    output = command.output or Path("runs/reports") / model.name
+    results = [
+        measure_collection(model, engine, source, command.part, command.repeats, command.views) for source in sources
+    ]
+    output = command.output or Path("runs/reports") / (model.name + "-views" * command.views)
     output.mkdir(parents=True, exist_ok=True)
     for name, result in zip(names, results, strict=True):
         write_tables(model, result, output)

@@ -4,7 +4,8 @@ Figures whose name begins with `equal_` hold at equal priors, those with `binary
 others for the probabilities as the model gives them: at the mix of diagnoses of the collection that it learned from.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,12 @@ FIXED = (0.90, 0.95)
 """Sensitivities and specificities at which the other one is reported."""
 BINS = 15
 """Of the calibration error and the reliability diagram."""
+SCORE_STEPS = 200
+"""Evenly spaced thresholds on the malignancy score that `score_histogram` counts between."""
+
+
+Sets = tuple[tuple[float, float | tuple[float, ...]], ...]
+"""Coverages that were asked for, each with the probability from which a class, or every one, belongs to the set."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +46,7 @@ class Sheet:
     """(n,), the lesion of each picture."""
     thresholds: tuple[float, ...] = ()
     """The model's operating points on the malignancy score."""
-    sets: tuple[tuple[float, float], ...] = ()
-    """Coverage that was asked for, and the probability from which a class belongs to the prediction set."""
+    sets: Sets = ()
 
     @property
     def equal(self) -> np.ndarray:
@@ -84,7 +90,11 @@ def can_answer(codes: tuple[str, ...], label: str, source: collection.Collection
 
 
 def answer_sheet(
-    model: ModelFolder, source: collection.Collection, table: pd.DataFrame, probabilities: np.ndarray
+    model: ModelFolder,
+    source: collection.Collection,
+    table: pd.DataFrame,
+    probabilities: np.ndarray,
+    views: bool = False,
 ) -> Sheet:
     """Return a model's answers beside the labels of a collection.
 
@@ -96,19 +106,53 @@ def answer_sheet(
         source: where the pictures come from.
         table: its rows that were answered.
         probabilities: float (n, classes), one row for each of the table's.
+        views: whether these are the answers of eight views together, which have their own operating points and sets.
 
     Raises DatasetError when the collection has labels that the model's classes do not cover.
     """
     codes, groups = model.codes, table["group"].to_numpy(dtype=str)
-    thresholds = tuple(point.threshold for point in model.operating_points)
+    thresholds = tuple(threshold for _, threshold in operating_points(model, views))
     prior = np.array(model.prior) / sum(model.prior)
     if set(source.classes) <= set(BINARY) and not set(codes) & set(BINARY):
         labels = collection.label_positions(source, table["label"], BINARY)
         sheet = Sheet(codes, prior, np.zeros_like(labels), probabilities, groups, thresholds).binary()
         return Sheet(BINARY, sheet.prior, labels, sheet.probabilities, groups, thresholds)
-    sets = tuple((entry["coverage"], entry["threshold"]) for entry in model.card.get("prediction_sets", []))
+    own = (model.card.get("views") or {}).get("prediction_sets") if views else None
+    sets = sets_of(own or model.card.get("prediction_sets", []))
     labels = collection.label_positions(source, table["label"], codes)
     return Sheet(codes, prior, labels, probabilities, groups, thresholds, sets)
+
+
+def operating_points(model: ModelFolder, views: bool = False) -> list[tuple[str, float]]:
+    """Return names and thresholds of a model's operating points; with `views` those for the answer of eight views."""
+    own = (model.card.get("views") or {}).get("operating_points") if views else None
+    if own:
+        return [(str(point["name"]), float(point["threshold"])) for point in own]
+    return [(point.name, point.threshold) for point in model.operating_points]
+
+
+def refusals(sheet: Sheet, doubts: Sequence[Sequence[str]], repeats: int = 1000) -> dict[str, Any]:
+    """Return what share of the pictures the input gate has doubts about, over all and in each class, and why.
+
+    Args:
+        sheet: the answers.
+        doubts: the codes of each picture's doubts.
+        repeats: bootstrap resamples.
+    """
+    refused = np.array([bool(codes) for codes in doubts])
+
+    def shares(rows: np.ndarray) -> dict[str, float]:
+        labels = sheet.labels[rows]
+        per_class = metrics.recalls(labels, np.where(refused[rows], labels, -1), len(sheet.codes))
+        return {"all": float(refused[rows].mean())} | dict(zip(sheet.codes, map(float, per_class), strict=True))
+
+    return {
+        "pictures": int(refused.sum()),
+        "reasons": dict(Counter(code for codes in doubts for code in codes)),
+        "shares": with_intervals(
+            shares(np.arange(len(refused))), metrics.lesion_bootstrap(shares, sheet.groups, repeats)
+        ),
+    }
 
 
 def measure(sheet: Sheet, repeats: int = 1000) -> dict[str, Any]:
@@ -130,7 +174,20 @@ def measure(sheet: Sheet, repeats: int = 1000) -> dict[str, Any]:
             "equal": metrics.confusion_matrix(sheet.labels, sheet.equal.argmax(1), classes).tolist(),
             "collection": metrics.confusion_matrix(sheet.labels, sheet.probabilities.argmax(1), classes).tolist(),
         },
+        "malignancy_scores": score_histogram(sheet),
     }
+
+
+def score_histogram(sheet: Sheet) -> dict[str, list[float] | list[int]]:
+    """Return how many malignant and how many benign pictures score from each threshold to below the next one.
+
+    `thresholds` rise from 0 in SCORE_STEPS even steps, with the model's operating points among them, so that the counts
+    give sensitivity and specificity at each of these exactly; the last threshold's count goes up to 1.
+    """
+    thresholds = np.unique([*(step / SCORE_STEPS for step in range(SCORE_STEPS)), *sheet.thresholds])
+    places = np.searchsorted(thresholds, sheet.score, side="right") - 1
+    counts = [np.bincount(places[chosen], minlength=len(thresholds)) for chosen in (sheet.positive, ~sheet.positive)]
+    return {"thresholds": thresholds.tolist(), "malignant": counts[0].tolist(), "benign": counts[1].tolist()}
 
 
 def with_intervals(values: metrics.Figures, intervals: dict[str, tuple[float, float]]) -> dict[str, dict[str, float]]:
@@ -153,7 +210,7 @@ def figures_of(sheet: Sheet) -> Callable[[np.ndarray], dict[str, float]]:
             _class_figures(sheet.codes, labels[rows], given[rows], equal[rows])
             | _malignant_figures(positive[rows], score[rows], sheet.thresholds)
             | _binary_figures(binary.labels[rows], binary.probabilities[rows], binary_equal[rows])
-            | _set_figures(labels[rows], given[rows], sheet.sets)
+            | _set_figures(sheet.codes, labels[rows], given[rows], sheet.sets)
         )
 
     return figures
@@ -217,12 +274,21 @@ def _binary_figures(labels: np.ndarray, given: np.ndarray, equal: np.ndarray) ->
     }
 
 
-def _set_figures(labels: np.ndarray, given: np.ndarray, sets: tuple[tuple[float, float], ...]) -> dict[str, float]:
-    true = given[np.arange(len(labels)), labels]
-    result = {}
+def sets_of(entries: Sequence[Mapping[str, Any]]) -> Sets:
+    """Return the prediction sets of model.json: a threshold for each class where it has them, else the common one."""
+    return tuple((entry["coverage"], tuple(entry.get("thresholds") or ()) or entry["threshold"]) for entry in entries)
+
+
+def _set_figures(codes: tuple[str, ...], labels: np.ndarray, given: np.ndarray, sets: Sets) -> dict[str, float]:
+    result, classes = {}, len(codes)
     for coverage, threshold in sets:
-        result[f"coverage_at_{coverage:.0%}"] = float((true >= threshold).mean())
-        result[f"set_size_at_{coverage:.0%}"] = float((given >= threshold).sum(axis=1).mean())
+        # The likeliest class is always in the set, as the app shows it (`skin_gradio.prediction_set`).
+        held = (given >= np.asarray(threshold)) | (given == given.max(axis=1, keepdims=True))
+        right = held[np.arange(len(labels)), labels]
+        result[f"coverage_at_{coverage:.0%}"] = float(right.mean())
+        result[f"set_size_at_{coverage:.0%}"] = float(held.sum(axis=1).mean())
+        shares = metrics.recalls(labels, np.where(right, labels, -1), classes)
+        result |= {f"class_coverage_at_{coverage:.0%}_{code}": float(s) for code, s in zip(codes, shares, strict=True)}
     return result
 
 

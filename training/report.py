@@ -15,7 +15,7 @@ from skin_gradio.credit import credit
 from skin_gradio.engines import Engine
 from skin_gradio.images import read_picture
 from skin_gradio.models import ModelFolder
-from training import plots, subgroups
+from training import measure, plots, subgroups
 
 if TYPE_CHECKING:
     from training.evaluate import Measured
@@ -145,6 +145,7 @@ def _section(model: ModelFolder, engine: Engine, result: "Measured", output: Pat
         "subgroups": plots.subgroups(measured),
     }
     return {
+        "points": measure.operating_points(model, result.views),
         "plots": {
             key: _save(figure, output / f"{key.replace('_', '-')}-{name}.svg") if figure else ""
             for key, figure in drawn.items()

@@ -167,7 +167,7 @@ def main() -> None:
     except ValueError as error:  # fields that do not go together
         raise UserError(str(error)) from error
     os.environ.setdefault("KERAS_BACKEND", command.run.backend)
-    from training import distribution, examples
+    from training import distribution, examples, refit
     from training.fit import fit
 
     experiment, run = command.experiment, command.run
@@ -204,6 +204,7 @@ def main() -> None:
     experiment = replace(experiment, collections=tuple(one.name for one in collections), start=start)
     record = {"data_fingerprint": fingerprint, "collections": [collection.title for collection in collections]}
     export_best(experiment, codes, train, validation, progress, record, folder, run.weights / experiment.name)
+    refit.refit_folder(run.weights / experiment.name, collections)
     print(f"model folder written: {run.weights / experiment.name}; measure it with python -m training.evaluate")
 
 

@@ -85,3 +85,49 @@ def test_prediction_sets_cover_what_they_promise(sample):
     for entry in calibrate.prediction_sets(labels[fitted], probabilities[fitted]):
         true = probabilities[fresh][np.arange(10000), labels[fresh]]
         assert (true >= entry["threshold"]).mean() == pytest.approx(entry["coverage"], abs=0.01)
+
+
+def covered(labels, probabilities, thresholds):
+    """Which pictures' sets hold the truth."""
+    return (probabilities >= np.asarray(thresholds))[np.arange(len(labels)), labels]
+
+
+def test_prediction_sets_hold_within_each_class_with_enough_pictures_and_over_the_rare_ones_together():
+    rng = np.random.default_rng(2)
+    prior = np.array([0.68, 0.3, 0.01, 0.01])
+    labels = rng.choice(4, 22000, p=prior)
+    evidence = rng.normal(0, 1, (len(labels), 4)) + 1.5 * np.eye(4)[labels]
+    probabilities = calibrate.Calibration(1.0, np.zeros(4)).probabilities(evidence * 1.5, prior)
+    few = 3000
+    assert np.bincount(labels[:few])[2:].max() < calibrate.MIN_OWN <= np.bincount(labels[:few])[2:].sum()
+    rare = labels[few:] >= 2
+    for entry in calibrate.prediction_sets(labels[:few], probabilities[:few]):
+        plain = covered(labels[few:], probabilities[few:], entry["threshold"])
+        right = covered(labels[few:], probabilities[few:], entry["thresholds"])
+        for c in (0, 1):
+            assert right[labels[few:] == c].mean() == pytest.approx(entry["coverage"], abs=0.03)
+        assert right[rare].mean() == pytest.approx(entry["coverage"], abs=0.1)
+        assert plain[rare].mean() < entry["coverage"] - 0.3
+        assert entry["thresholds"][2] == entry["thresholds"][3]
+
+
+def test_rare_classes_with_hardly_a_picture_keep_the_common_threshold():
+    rng = np.random.default_rng(3)
+    labels = np.repeat([0, 1, 2], [200, 100, 5])
+    probabilities = rng.dirichlet([1, 1, 1], len(labels))
+    for entry in calibrate.prediction_sets(labels, probabilities):
+        assert entry["thresholds"][2] == entry["threshold"]
+        assert entry["thresholds"][0] != entry["threshold"]
+
+
+def test_the_average_of_views_is_calibrated_for_each_pictures_own_collection(sample):
+    """The single views are noisy and too sure; their calibrated average is neither."""
+    logits, labels = sample
+    rng = np.random.default_rng(4)
+    noisy = logits + rng.normal(0, 1, (8, *logits.shape)) + np.log(PRIOR)
+    views = np.exp(noisy) / np.exp(noisy).sum(axis=-1, keepdims=True)
+    priors = np.tile(PRIOR, (len(labels), 1))
+    calibration, loss = calibrate.fit_views(views, labels, priors, PRIOR, "log_probabilities")
+    assert calibration.temperature == pytest.approx(2, rel=0.1)
+    alone = -np.log(views[0][np.arange(len(labels)), labels]).mean()
+    assert loss < alone

@@ -10,6 +10,7 @@ import pytest
 
 from skin_gradio.images import read_picture
 from skin_gradio.models import BUNDLED, read_folder
+from tests.test_input_gate import gate_entry
 from training import card, evaluate, plots
 from training.collection import Collection, DatasetError
 from training.command import UserError
@@ -64,6 +65,36 @@ def test_test_figures_go_into_the_models_document_and_card(run, folder):
     assert "| Pictures | | 6 |" in written
     assert (folder / "model.json").stat().st_size < 200_000
     assert read_folder(folder).operating_points[0].test_sensitivity is not None
+
+
+def test_figures_of_eight_views_stand_beside_those_of_one(run, folder):
+    run()
+    elsewhere = json.loads((folder / "model.json").read_text()).get("elsewhere")
+    output = run("--views", "--on", "ham10000", "isic2017")
+    document = json.loads((folder / "model.json").read_text())
+    both = document["metrics_with_views"], document["metrics"]
+    assert [one["collection"] for one in both] == ["HAM10000", "HAM10000"]
+    assert {"equal_balanced_accuracy", "sensitivity_0", "coverage_at_90%"} <= set(both[0]["figures"])
+    assert set(both[0]["figures"]) < set(both[1]["figures"])
+    assert "recall_mel" not in both[0]["figures"]
+    assert document.get("elsewhere") == elsewhere
+    assert "| figure | prior | one view | eight views |" in (folder / "README.md").read_text()
+    assert "average over eight views" in (output / "report.html").read_text()
+
+
+def test_what_the_gate_doubts_is_in_figures_card_and_report(run, folder):
+    document = json.loads((folder / "model.json").read_text())
+    fitted = {"collections": ["HAM10000"], "fitted_on": {"pictures": 200, "photographs": 0}}
+    (folder / "model.json").write_text(json.dumps({**document, "gate": {**gate_entry(), **fitted}}))
+    output = run("--on", "ham10000", "isic2017")
+    document = json.loads((folder / "model.json").read_text())
+    for measured in (document["metrics"], document["elsewhere"]["isic2017"]):
+        share = measured["gate"]["shares"]["all"]["value"]
+        assert 0 < measured["gate"]["pictures"] == round(share * measured["pictures"])
+    text = (folder / "README.md").read_text()
+    assert "| test pictures doubted | HAM10000 | ISIC2017 |" in text
+    assert "without photographs of other things" in text
+    assert "What the input gate doubts" in (output / "report.html").read_text()
 
 
 def test_figures_elsewhere_stay_when_another_collection_is_measured(run, folder):

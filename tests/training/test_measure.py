@@ -9,7 +9,7 @@ from sklearn import metrics as reference
 
 from skin_gradio import lesions
 from skin_gradio.classifier import at_prior
-from training import curves, measure
+from training import curves, measure, metrics
 from training.collection import Collection, DatasetError
 from training.subgroups import MIN_LESIONS, subgroups
 
@@ -58,6 +58,18 @@ def test_a_prediction_set_counts_the_classes_from_its_threshold_on():
     found = values(replace(answers, labels=np.array([0, 1, 2, 6]), probabilities=probabilities))
     assert found["coverage_at_90%"] == 0.75
     assert found["set_size_at_90%"] == 3
+
+
+def test_the_score_histogram_gives_sensitivity_and_specificity_at_every_threshold():
+    answers = replace(answered.sheet(), thresholds=(0.17699, 0.105))
+    held = measure.score_histogram(answers)
+    malignant, benign = np.array(held["malignant"]), np.array(held["benign"])
+    assert (malignant.sum(), benign.sum()) == (answers.positive.sum(), (~answers.positive).sum())
+    assert {0.0, 0.105, 0.17699, 0.5} <= set(held["thresholds"])
+    for place, threshold in enumerate(held["thresholds"]):
+        sensitivity, specificity = metrics.sensitivity_and_specificity(answers.positive, answers.score, threshold)
+        assert malignant[place:].sum() / malignant.sum() == pytest.approx(sensitivity)
+        assert benign[:place].sum() / benign.sum() == pytest.approx(specificity)
 
 
 def test_answers_of_classes_that_a_collection_lacks_are_errors():
@@ -130,6 +142,48 @@ def test_intervals_hold_their_values():
     for name, figure in figures.items():
         if "calibration_error" not in name:  # resampling adds to a mean of absolute gaps
             assert figure["low"] <= figure["value"] <= figure["high"], name
+
+
+def test_a_set_holds_each_class_from_its_own_threshold_on_and_always_the_likeliest():
+    answers = answered.sheet(4)
+    probabilities = np.full((4, 7), 0.02)
+    probabilities[:, :3] = 0.40, 0.30, 0.22
+    thresholds = (0.9, 0.9, 0.2, 0.01, 0.9, 0.9, 0.9)
+    labels = np.array([0, 1, 2, 3])
+    found = values(replace(answers, labels=labels, probabilities=probabilities, sets=((0.9, thresholds),)))
+    assert found["set_size_at_90%"] == 3
+    assert found["coverage_at_90%"] == 0.75
+    shares = [found[f"class_coverage_at_90%_{code}"] for code in ("akiec", "bcc", "bkl", "df")]
+    assert shares == [1, 0, 1, 1]
+
+
+def test_refusals_are_counted_over_all_and_in_each_class():
+    answers = answered.sheet(labels=np.repeat([4, 5], [10, 40]))
+    doubts = [("blurred",), ("blurred", "too_dark")] + [()] * 96 + [("too_dark",)] * 2
+    found = measure.refusals(answers, doubts, repeats=50)
+    assert found["pictures"] == 4
+    assert found["reasons"] == {"blurred": 2, "too_dark": 3}
+    shares = {name: figure["value"] for name, figure in found["shares"].items()}
+    assert shares == {"all": 0.04, "mel": 0.1, "nv": 0.025}
+    assert found["shares"]["all"]["low"] <= 0.04 <= found["shares"]["all"]["high"]
+
+
+def test_answers_of_eight_views_have_thresholds_of_their_own(classifier):
+    source = Collection("ham10000", "HAM10000", answered.table(answered.sheet()), lesions.CODES)
+    own = {
+        "operating_points": [{"name": "sensitivity 90%", "threshold": 0.11}],
+        "prediction_sets": [{"coverage": 0.9, "threshold": 0.2, "thresholds": [0.3] * 7}],
+    }
+    card = {"prediction_sets": [{"coverage": 0.9, "threshold": 0.4}]}
+    for views, entry, thresholds, sets in (
+        (False, own, (0.2,), ((0.9, 0.4),)),
+        (True, own, (0.11,), ((0.9, (0.3,) * 7),)),
+        (True, None, (0.2,), ((0.9, 0.4),)),
+    ):
+        model = replace(classifier.model, card={**card, "views": entry} if entry else card)
+        sheet = measure.answer_sheet(model, source, source.table, answered.sheet().probabilities, views)
+        assert sheet.thresholds == thresholds
+        assert sheet.sets == sets
 
 
 def test_reliability_bins_hold_every_picture_once_and_give_the_calibration_error():
