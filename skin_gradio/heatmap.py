@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image
 
 DISPLAY_SIDE = 448
+LAYER_SIDE = 112
 
 # viridis (van der Walt & Smith, CC0), 17 evenly spaced colours: its lightness grows evenly with the value, it reads
 # without colour vision, and its greens and yellows do not occur in skin.
@@ -15,6 +16,21 @@ _COLOURS = np.array(
     ],
     np.float32,
 )  # fmt: skip
+
+
+def layer(activation: np.ndarray, side: int = LAYER_SIDE) -> np.ndarray:
+    """Return the positive part of an activation map as colours to lay over a picture, uint8 (side, side, 4) RGBA.
+
+    Colour and alpha both follow the map, scaled to its own maximum; laid over the picture with some opacity it shows
+    what `overlay` shows. A map that says nothing gives a layer that is transparent everywhere.
+
+    Args:
+        activation: float (h, w), one diagnosis' activation map.
+        side: length of the result's sides, pixels; maps are coarse, so a small layer that is enlarged loses nothing.
+
+    Raises ValueError for a map that is not two-dimensional.
+    """
+    return _LAYER_COLOURS[np.round(255 * _enlarged(activation, side)).astype(np.uint8)]
 
 
 def overlay(pixels: np.ndarray, activation: np.ndarray, opacity: float = 0.6, side: int = DISPLAY_SIDE) -> np.ndarray:
@@ -34,15 +50,18 @@ def overlay(pixels: np.ndarray, activation: np.ndarray, opacity: float = 0.6, si
     """
     if not 0 <= opacity <= 1:
         raise ValueError(f"opacity must be from 0 to 1. Received: {opacity}")
-    if activation.ndim != 2:
-        raise ValueError(f"activation must have two dimensions. Received: {activation.shape}")
+    smooth = _enlarged(activation, side)
     picture = np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC))
-    strength = normalised(activation)
-    if not strength.any():
-        return picture
-    smooth = np.asarray(Image.fromarray(strength).resize((side, side), Image.Resampling.BICUBIC)).clip(0, 1)
     alpha = (opacity * smooth)[..., None]
     return np.round((1 - alpha) * picture + alpha * _coloured(smooth)).astype(np.uint8)
+
+
+def _enlarged(activation: np.ndarray, side: int) -> np.ndarray:
+    """Return a map's normalised strength at another size, float32 (side, side), 0 to 1."""
+    if activation.ndim != 2:
+        raise ValueError(f"activation must have two dimensions. Received: {activation.shape}")
+    strength = Image.fromarray(normalised(activation))
+    return np.asarray(strength.resize((side, side), Image.Resampling.BICUBIC)).clip(0, 1)
 
 
 def normalised(activation: np.ndarray) -> np.ndarray:
@@ -58,3 +77,8 @@ def _coloured(strength: np.ndarray) -> np.ndarray:
     """Return float32 (h, w, 3) colours, 0 to 255, for strengths from 0 to 1."""
     positions = np.linspace(0, 1, len(_COLOURS), dtype=np.float32)
     return np.stack([np.interp(strength, positions, channel) for channel in _COLOURS.T], axis=-1)
+
+
+_STRENGTHS = np.arange(256, dtype=np.float32) / 255
+_LAYER_COLOURS = np.round(np.column_stack([_coloured(_STRENGTHS), 255 * _STRENGTHS])).astype(np.uint8)
+"""RGBA of 256 strengths, uint8 (256, 4): a layer for every diagnosis has to be ready with the answer."""

@@ -79,3 +79,15 @@ def test_an_opacity_outside_its_range_is_refused(picture, opacity):
 def test_maps_of_all_classes_at_once_are_refused(picture):
     with pytest.raises(ValueError, match="two dimensions"):
         heatmap.overlay(picture, np.zeros((7, 7, 7)))
+
+
+def test_a_layer_laid_over_the_picture_is_the_overlay(picture):
+    activation = np.random.default_rng(3).normal(size=(7, 7))
+    layer = heatmap.layer(activation, side=200).astype(float)
+    alpha = 0.6 * layer[..., 3:] / 255
+    laid = (1 - alpha) * heatmap.overlay(picture, np.zeros((7, 7)), side=200) + alpha * layer[..., :3]
+    np.testing.assert_allclose(laid, heatmap.overlay(picture, activation, opacity=0.6, side=200), atol=2)
+
+
+def test_the_layer_of_a_map_that_says_nothing_is_transparent():
+    assert not heatmap.layer(np.full((7, 7), -2.0))[..., 3].any()

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from html import escape
 
 import numpy as np
@@ -19,6 +20,9 @@ _MIX: dict[Prior, str] = {
     "collection": "if diagnoses are as common as in the training collection",
     "equal": "if every diagnosis is equally common",
 }
+TOP_TITLE = "Most probable diagnosis"
+BARS_TITLE = "Probability of each diagnosis"
+SPREAD_FROM = 0.05  # the probability from which a bar's range over the views is put into words
 _MALIGNANT_TAG = '<span class="tag">malignant</span>'
 
 
@@ -58,37 +62,52 @@ def sentence(finding: Finding) -> str:
     return text
 
 
-def headline(finding: Finding, file_name: str) -> str:
-    """Return the top diagnosis with its sentence."""
+def headline(finding: Finding, file_name: str, views: int = 1) -> str:
+    """Return the top diagnosis with its sentence; `views` is how many views of the picture it comes from."""
     diagnosis = lesions.BY_CODE[finding.top]
     tag = _MALIGNANT_TAG if diagnosis.malignant else ""
+    share = percent(float(finding.probabilities.max()))
+    source = f", from {views} views of it" if views > 1 else ""
     return (
-        '<section class="card" aria-labelledby="top-title">'
-        f'<p class="overline">Most probable diagnosis for {escape(file_name)}</p>'
-        f'<h2 id="top-title" class="top"><span>{escape(diagnosis.name)} <span class="code">{diagnosis.code}</span>'
-        f" {tag}</span>"
-        f'<span class="top-percent">{escape(percent(float(finding.probabilities.max())))}</span></h2>'
+        f'<section class="card" aria-label="{TOP_TITLE}" data-said="{escape(f"{diagnosis.name}, {share}")}">'
+        f'<p class="overline">{TOP_TITLE} for {escape(file_name)}{source}</p>'
+        f'<h2 class="top" tabindex="-1"><span>{escape(diagnosis.name)} <span class="code">{diagnosis.code}</span>'
+        f' {tag}</span><span class="top-percent">{escape(share)}</span></h2>'
         f"<p>{escape(sentence(finding))}</p></section>"
     )
 
 
-def bars(finding: Finding) -> str:
-    """Return every diagnosis with its probability, the highest first."""
-    rows = []
+def bars(finding: Finding, views: np.ndarray | None = None) -> str:
+    """Return every diagnosis with its probability, the highest first.
+
+    Args:
+        finding: what the bars show.
+        views: float (views, classes), the answers of single views at the finding's prior, whose range is marked.
+    """
+    rows: list[str] = []
     for i in np.argsort(-finding.probabilities, kind="stable"):
         diagnosis, probability = lesions.BY_CODE[finding.codes[i]], float(finding.probabilities[i])
         kind = " malignant" if diagnosis.malignant else ""
+        mark, spread = ("", "") if views is None else _range(views[:, i], shown=probability >= SPREAD_FROM or not rows)
         rows.append(
             f'<li class="bar{kind}" data-code="{diagnosis.code}"><span class="bar-name">{escape(diagnosis.name)}'
             f' <span class="code">{diagnosis.code}</span> {_MALIGNANT_TAG if diagnosis.malignant else ""}</span>'
             f'<span class="bar-percent">{escape(percent(probability))}</span>'
             '<span class="bar-track" aria-hidden="true">'
-            f'<span style="width:{100 * probability:.2f}%"></span></span></li>'
+            f'<span style="width:{100 * probability:.2f}%"></span>{mark}</span>{spread}</li>'
         )
     return (
-        '<section class="card" aria-labelledby="bars-title"><h3 id="bars-title">Probability of each diagnosis</h3>'
+        f'<section class="card" aria-label="{BARS_TITLE}"><h3>{BARS_TITLE}</h3>'
         f'<p class="fine">{_MIX[finding.prior].capitalize()}.</p><ol class="bars">{"".join(rows)}</ol></section>'
     )
+
+
+def _range(values: np.ndarray, shown: bool) -> tuple[str, str]:
+    """Return a mark from the lowest to the highest of the views' answers and, where `shown`, the same in words."""
+    low, high = float(values.min()), float(values.max())
+    mark = f'<i class="bar-range" style="left:{100 * low:.2f}%;width:{100 * (high - low):.2f}%"></i>'
+    words = f"in the {len(values)} views from {percent(low)} to {percent(high)}"
+    return mark, f'<span class="bar-spread fine">{escape(words)}</span>' if shown else ""
 
 
 def score_card(score: float, point: OperatingPoint, malignant_names: list[str]) -> str:
@@ -105,11 +124,10 @@ def score_card(score: float, point: OperatingPoint, malignant_names: list[str]) 
         if above
         else f"A lower score rules nothing out: {percent(1 - sensitivity)} of the malignant ones scored so too."
     )
-    *others, last = (in_running_text(name) for name in malignant_names)
-    names = f"{', '.join(others)} or {last} together" if others else last
+    names = together(malignant_names)
     return (
-        f'<section class="card score {"above" if above else "below"}" aria-labelledby="score-title">'
-        '<h3 id="score-title">Malignancy score</h3>'
+        f'<section class="card score {"above" if above else "below"}" aria-label="Malignancy score">'
+        "<h3>Malignancy score</h3>"
         f'<p class="score-line"><span class="score-value">{score:.3f}</span> <strong>{verdict}</strong>:'
         f" {side} the threshold {point.threshold:.3f}, chosen on validation pictures for"
         f" {escape(point.name)}.</p>"
@@ -123,24 +141,15 @@ def score_card(score: float, point: OperatingPoint, malignant_names: list[str]) 
     )
 
 
-def pictures(square: np.ndarray, overlaid: np.ndarray, diagnosis_name: str, found: bool) -> str:
-    """Return the square that the model saw beside the heatmap for one diagnosis; both uint8 (side, side, 3)."""
-    name = escape(in_running_text(diagnosis_name))
-    where = (
-        f"Yellow: what spoke most for {name}; green: less."
-        if found
-        else f"No place in the picture spoke for {name}, so nothing is coloured."
-    )
-    return (
-        '<section class="card" aria-labelledby="where-title"><h3 id="where-title">Where the model looked</h3>'
-        '<div class="pictures">'
-        f'<figure><img alt="The central square of the picture, as the model saw it" src="{data_uri(square)}">'
-        "<figcaption>What the model saw: the central square.</figcaption></figure>"
-        f'<figure><img alt="Heatmap for {name}" src="{data_uri(overlaid)}">'
-        f"<figcaption>{where}</figcaption></figure></div>"
-        '<p class="fine">A heatmap shows where the score came from. It is no proof that the model is right, or right'
-        " for a good reason.</p></section>"
-    )
+def together(names: Sequence[str]) -> str:
+    """Return what a score over several diagnoses is the probability of, inside a sentence (no HTML)."""
+    return any_of(names) + (" together" if len(names) > 1 else "")
+
+
+def any_of(names: Sequence[str]) -> str:
+    """Return names of diagnoses as they stand inside a sentence: "melanoma, nevus or vascular lesion" (no HTML)."""
+    *others, last = (in_running_text(name) for name in names)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def data_uri(pixels: np.ndarray) -> str:
@@ -153,3 +162,10 @@ def data_uri(pixels: np.ndarray) -> str:
 def jpeg_uri(jpeg: bytes) -> str:
     """Return a JPEG file's bytes as a data URI."""
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
+
+
+def layer_uri(pixels: np.ndarray) -> str:
+    """Return uint8 (h, w, 4) RGBA as a WebP inside a data URI."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "WEBP", quality=60, alpha_quality=60, method=0)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -38,10 +38,17 @@ def free_port():
 def app_url(tmp_path_factory):
     if not (ROOT / "weights" / "mobilenet_v2" / "model.json").is_file():
         pytest.skip("the bundled model weights/mobilenet_v2 is not here")
-    url, log = f"http://127.0.0.1:{free_port()}/", tmp_path_factory.mktemp("app") / "log.txt"
+    with running_app(tmp_path_factory.mktemp("app") / "log.txt") as url:
+        yield url
+
+
+@contextlib.contextmanager
+def running_app(log, *flags):
+    """Start `app.py` with its output in the file `log` and yield its address; it ends with the block."""
+    url = f"http://127.0.0.1:{free_port()}/"
     with open(log, "wb") as output:
         process = subprocess.Popen(
-            [sys.executable, str(ROOT / "app.py"), "--host", "127.0.0.1", "--port", url[:-1].rsplit(":")[-1]],
+            [sys.executable, str(ROOT / "app.py"), "--host", "127.0.0.1", "--port", url[:-1].rsplit(":")[-1], *flags],
             cwd=ROOT,
             stdout=output,
             stderr=subprocess.STDOUT,

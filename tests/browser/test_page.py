@@ -81,10 +81,8 @@ def test_a_dropped_picture_is_answered_without_another_click(open_page):
     assert sum(shares) == pytest.approx(100, abs=0.1)
     assert page.locator("#answer h2").count() == 1
     assert "threshold" in page.inner_text("#answer .score")
-    page.locator("#seen img").nth(1).wait_for()
-    assert page.evaluate(
-        "[...document.querySelectorAll('#seen img')].every((i) => i.complete && i.naturalWidth >= 448)"
-    )
+    page.locator("#seen img.base").wait_for()
+    assert page.evaluate("document.querySelector('#seen img.base').naturalWidth") >= 448
 
 
 def test_changing_the_prior_answers_again(open_page):
