@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from skin_gradio.models import ModelError, ModelFolder
+from skin_gradio.probe import probe
 
 EngineName = Literal["auto", "onnx", "keras"]
 OUTPUTS = ("probabilities", "heatmaps", "embedding")
@@ -51,6 +52,17 @@ def open_engine(model: ModelFolder, name: EngineName = "auto", threads: int | No
     engine: Engine = KerasEngine(model) if with_keras else OnnxEngine(model, threads)
     _try(engine, model)
     return engine
+
+
+def open_safely(model: ModelFolder, name: EngineName = "auto", threads: int | None = None) -> Engine:
+    """Return an engine as `open_engine` does; a model that is not bundled must pass in a child process first.
+
+    Raises ModelError as `open_engine` does, and when the model crashes the child, or takes more time or memory than it
+    may have.
+    """
+    if not model.bundled:
+        probe(model, name)
+    return open_engine(model, name, threads)
 
 
 def _has_gpu() -> bool:

@@ -1,20 +1,26 @@
 """A model folder on disk or on the Hub: find, verify, read."""
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from skin_gradio import lesions
+
+Choice = Literal["any", "bundled"]
+"""What others may open on this machine: the bundled models only, or any folder and any Hub id as well."""
 
 FORMAT_VERSION = 1
 FILES = ("model.keras", "model.onnx", "model.json", "README.md")
 BUNDLED = Path(__file__).resolve().parent.parent / "weights"
 DEFAULT_MODEL = "mobilenet_v2"
 MAX_CARD_BYTES = 4_000_000
+MAX_FILE_BYTES = 1_000_000_000
+"""A larger file is neither fetched nor read: no model that this program is for comes near."""
 MAX_INPUT_SIZE = 1024
 
 
@@ -55,6 +61,18 @@ class ModelFolder:
         """Return the path of one of the folder's files."""
         return self.path / name
 
+    @property
+    def bundled(self) -> bool:
+        """Whether the model came with the project; any other is a stranger's."""
+        return self.path.resolve().parent == BUNDLED
+
+    @property
+    def key(self) -> str:
+        """A name that `find_model` opens this model by: bundled name, Hub id with its commit, or absolute folder."""
+        if self.bundled:
+            return self.path.name
+        return self.revision if "@" in self.revision else str(self.path.resolve())
+
 
 def find_model(name: str = DEFAULT_MODEL) -> ModelFolder:
     """Return the model that a name means.
@@ -66,7 +84,7 @@ def find_model(name: str = DEFAULT_MODEL) -> ModelFolder:
     Raises ModelError when there is none, when it cannot be fetched, or when its files are not what its model.json says.
     """
     for folder in (Path(name), BUNDLED / name):
-        if name and folder.is_dir():
+        if name and _is_folder(folder):
             return read_folder(folder)
     if re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", name) and not name.startswith((".", "/")):
         repository, _, revision = name.partition("@")
@@ -82,17 +100,38 @@ def bundled_models() -> list[str]:
     return sorted(card.parent.name for card in BUNDLED.glob("*/model.json"))
 
 
+def find_bundled(name: str) -> ModelFolder:
+    """Return a bundled model, wherever the program was started.
+
+    Raises ModelError when there is none of that name or when its files are not what its model.json says.
+    """
+    if name not in bundled_models():
+        raise ModelError(f"There is no bundled model {name!r}; there are {', '.join(bundled_models())}.")
+    return read_folder(BUNDLED / name)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name too long for a path, or a folder that may not be looked into
+        return False
+
+
 def _download(repository: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
+        DryRunError,
         HFValidationError,
         HTTPError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
 
+    wanted: dict[str, Any] = {"repo_id": repository, "revision": revision, "allow_patterns": list(FILES)}
     try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=list(FILES)))
+        with contextlib.suppress(DryRunError):  # the Hub is out of reach: then only what is on this disk already counts
+            _check_sizes(repository, snapshot_download(**wanted, dry_run=True))
+        return Path(snapshot_download(**wanted))
     except RepositoryNotFoundError:
         raise ModelError(f"The Hub has no repository {repository}, or it is private and no token is set.") from None
     except RevisionNotFoundError:
@@ -102,13 +141,21 @@ def _download(repository: str, revision: str | None) -> Path:
         raise ModelError(f"{repository} could not be fetched from the Hub: {reason}") from None
 
 
+def _check_sizes(repository: str, files: list[Any]) -> None:
+    for file in files:
+        if (file.file_size or 0) > MAX_FILE_BYTES:
+            raise ModelError(
+                f"{repository}: {file.filename} has {file.file_size:,} bytes; up to {MAX_FILE_BYTES:,} are fetched."
+            )
+
+
 def read_folder(folder: Path, origin: str = "") -> ModelFolder:
     """Return a folder's model after checking that its files are whole and its model.json makes sense.
 
     Raises ModelError for a missing file, a wrong checksum, an unknown format version, unknown classes or figures out of
     range.
     """
-    card = _read_card(folder)
+    card = read_card(folder)
     if (version := card.get("format_version")) != FORMAT_VERSION:
         raise ModelError(f"{folder}: model.json has format version {version!r}; this program reads {FORMAT_VERSION}.")
     checksums = card.get("sha256")
@@ -119,7 +166,9 @@ def read_folder(folder: Path, origin: str = "") -> ModelFolder:
             raise ModelError(f"{folder}: model.json lists a file that is no part of a model folder: {file_name!r}.")
         if not (folder / file_name).is_file():
             raise ModelError(f"{folder}: {file_name} is missing.")
-        if sha256(folder / file_name) != expected:
+        if (size := (folder / file_name).stat().st_size) > MAX_FILE_BYTES:
+            raise ModelError(f"{folder}: {file_name} has {size:,} bytes; up to {MAX_FILE_BYTES:,} are read.")
+        if _checksum(folder / file_name) != expected:
             raise ModelError(f"{folder}: {file_name} is damaged or was changed: its checksum is not model.json's.")
     try:
         return _parse(folder, card, origin)
@@ -127,7 +176,15 @@ def read_folder(folder: Path, origin: str = "") -> ModelFolder:
         raise ModelError(f"{folder}: model.json is not usable: {error}.") from None
 
 
-def _read_card(folder: Path) -> dict[str, Any]:
+def _checksum(path: Path) -> str:
+    try:
+        return sha256(path)
+    except OSError as error:
+        raise ModelError(f"{path.parent}: {path.name} cannot be read: {error.strerror or error}.") from None
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Return a folder's model.json as it stands. Raises ModelError where there is none or it is no table."""
     path = folder / "model.json"
     try:
         if path.stat().st_size > MAX_CARD_BYTES:

@@ -1,8 +1,9 @@
 import hashlib
 import json
+from types import SimpleNamespace
 
 import pytest
-from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import DryRunError, RepositoryNotFoundError, RevisionNotFoundError
 
 from skin_gradio import lesions, models
 from skin_gradio.models import ModelError, find_model
@@ -96,6 +97,35 @@ def test_a_name_that_means_nothing_says_what_would(name, monkeypatch, tmp_path):
         find_model(name)
 
 
+def test_a_file_of_absurd_size_is_refused_before_it_is_read(folder):
+    with open(folder / "model.onnx", "wb") as handle:
+        handle.truncate(models.MAX_FILE_BYTES + 1)  # sparse: it takes no room
+    with pytest.raises(ModelError, match=r"model\.onnx has 1,000,000,001 bytes"):
+        find_model(str(folder))
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "/root/" + "y" * 300])
+def test_a_name_that_no_file_system_takes_is_no_model(name):
+    with pytest.raises(ModelError, match="no folder, no bundled model"):
+        find_model(name)
+
+
+def test_a_key_opens_the_same_model_again(folder, monkeypatch):
+    local = find_model(str(folder))
+    bundled = models.find_bundled("mobilenet_v2")
+    monkeypatch.chdir(folder)
+    assert find_model(local.key).revision == local.revision
+    assert (bundled.key, bundled.bundled, local.bundled) == ("mobilenet_v2", True, False)
+    hub = models.read_folder(folder, "someone/lesions@")
+    assert hub.key == "someone/lesions@tiny"
+
+
+def test_only_a_bundled_models_name_finds_a_bundled_model():
+    for name in ("", "..", "nowhere", "../weights/mobilenet_v2"):
+        with pytest.raises(ModelError, match="no bundled model"):
+            models.find_bundled(name)
+
+
 def test_an_operating_point_says_what_it_gave_on_test_pictures(folder):
     write(folder, metrics={"figures": {"sensitivity_0": {"value": 0.83}, "specificity_0": {"value": 0.81}}})
     point = find_model(str(folder)).operating_points[0]
@@ -105,13 +135,33 @@ def test_an_operating_point_says_what_it_gave_on_test_pictures(folder):
 def test_a_hub_id_is_fetched_at_its_revision(folder, monkeypatch):
     asked = {}
 
-    def snapshot_download(repository, revision, allow_patterns):
-        asked.update(repository=repository, revision=revision, patterns=allow_patterns)
-        return str(folder)
+    def snapshot_download(repo_id, revision, allow_patterns, dry_run=False):
+        asked.update(repository=repo_id, revision=revision, patterns=allow_patterns)
+        return [] if dry_run else str(folder)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
     assert find_model("someone/lesions@v2").revision == "someone/lesions@tiny"
     assert asked == {"repository": "someone/lesions", "revision": "v2", "patterns": list(models.FILES)}
+
+
+def test_a_huge_file_is_not_fetched(monkeypatch):
+    def snapshot_download(repo_id, revision, allow_patterns, dry_run=False):
+        assert dry_run
+        return [SimpleNamespace(filename="model.onnx", file_size=50_000_000_000)]
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    with pytest.raises(ModelError, match=r"model\.onnx has 50,000,000,000 bytes"):
+        find_model("someone/lesions")
+
+
+def test_without_the_hub_what_was_fetched_before_is_used(folder, monkeypatch):
+    def snapshot_download(repo_id, revision, allow_patterns, dry_run=False):
+        if dry_run:
+            raise DryRunError("the Hub is out of reach")
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    assert find_model("someone/lesions").revision == "someone/lesions@tiny"
 
 
 @pytest.mark.parametrize(

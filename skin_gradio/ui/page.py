@@ -10,11 +10,16 @@ import gradio as gr
 
 from skin_gradio import lesions
 from skin_gradio.classifier import Classifier
+from skin_gradio.engines import EngineName
+from skin_gradio.models import Choice
 from skin_gradio.ui.about import build_about
 from skin_gradio.ui.api import add_endpoints
 from skin_gradio.ui.batch import MAX_UPLOAD_BYTES, build_batch
+from skin_gradio.ui.compare import build_compare
 from skin_gradio.ui.examples import write_examples
 from skin_gradio.ui.markup import PRIOR_NAMES
+from skin_gradio.ui.model_choice import build_model_choice
+from skin_gradio.ui.outside import fetch_nothing
 from skin_gradio.ui.runs import LIFETIME_SECONDS, Runs
 from skin_gradio.ui.shelf import Shelf
 from skin_gradio.ui.single import build_single
@@ -32,9 +37,15 @@ PRIOR_HELP = (
 )
 
 # Gradio scopes a style sheet to the page's content, which the footer is no part of. A phone sees one link, no divider.
-_HEAD = "<style>@media (max-width: 767px) { footer .divider { display: none !important; } }</style>"
+# A link like /#about opens a tab; the first tab puts its own name into the address, so what stood there is kept before.
+_HEAD = (
+    "<style>@media (max-width: 767px) { footer .divider { display: none !important; } }</style>"
+    "<script>window.linkedTab = location.hash.slice(1);</script>"
+)
 # Gradio's radio is a fieldset without a name for a screen reader.
 _NAME_PRIOR = f'() => document.getElementById("prior")?.setAttribute("aria-label", "{PRIOR_QUESTION}")'
+_OPEN_LINKED_TAB = "() => document.getElementById(`${window.linkedTab}-button`)?.click()"
+_NAME_TAB_IN_ADDRESS = '() => history.replaceState(null, "", "#TAB")'
 
 
 def _asked(classifier: Classifier) -> str:
@@ -42,20 +53,27 @@ def _asked(classifier: Classifier) -> str:
     return "benign and malignant" if codes == lesions.TASKS["malignancy"] else f"{len(codes)} diagnoses"
 
 
-def build_page(classifier: Classifier) -> gr.Blocks:
-    """Return the page for a classifier; launch it with `launch_options()`."""
-    shelf, runs = Shelf(classifier), Runs()
+def _header(classifier: Classifier) -> str:
+    return f"<header><h1>{TITLE}</h1><p>{PURPOSE.format(asked=_asked(classifier))}</p></header>"
+
+
+def build_page(classifier: Classifier, engine: EngineName = "auto", choice: Choice = "bundled") -> gr.Blocks:
+    """Return the page; launch it with `launch_options()`.
+
+    Args:
+        classifier: the model that a session starts with.
+        engine: what runs the models that visitors choose.
+        choice: which those may be.
+    """
+    fetch_nothing()
+    shelf, runs = Shelf(classifier, engine, choice), Runs()
     drawings_folder = Path(tempfile.mkdtemp(prefix="skin-drawings-"))
     drawings = write_examples(drawings_folder)
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, int(LIFETIME_SECONDS))) as page:
         gr.HTML(
             f'<div class="disclaimer" role="note">{DISCLAIMER}</div>', elem_id="disclaimer", apply_default_css=False
         )
-        gr.HTML(
-            f"<header><h1>{TITLE}</h1><p>{PURPOSE.format(asked=_asked(classifier))}</p></header>",
-            elem_id="page-header",
-            apply_default_css=False,
-        )
+        header = gr.HTML(_header(classifier), elem_id="page-header", apply_default_css=False)
         prior = gr.Radio(
             [(name, value) for value, name in PRIOR_NAMES.items()],
             value="collection",
@@ -64,20 +82,34 @@ def build_page(classifier: Classifier) -> gr.Blocks:
             elem_id="prior",
         )
         chosen = gr.State(shelf.first_key)
+        build_model_choice(shelf, chosen)
         with gr.Tabs():
-            with gr.Tab("One picture", id="single"):
-                build_single(shelf, chosen, prior, drawings)
-            with gr.Tab("Many pictures", id="batch"):
+            with gr.Tab("One picture", id="single", elem_id="single") as single:
+                asked = build_single(shelf, chosen, prior, drawings)
+            with gr.Tab("Many pictures", id="batch", elem_id="batch") as many:
                 build_batch(shelf, chosen, prior, runs)
-            with gr.Tab("About", id="about"):
-                build_about(classifier.model)
-        add_endpoints(classifier)
+            with gr.Tab("Compare", id="compare", elem_id="compare") as compare:
+                build_compare(shelf, chosen, prior, asked)
+            with gr.Tab("About", id="about", elem_id="about") as about:
+                build_about(shelf, chosen)
+        add_endpoints(shelf)
+        chosen.change(
+            lambda key: _header(shelf.get(key)),
+            chosen,
+            header,
+            api_visibility="private",
+            show_progress="hidden",
+            queue=False,
+        )
 
         def leave(request: gr.Request) -> None:
             runs.cancel(str(request.session_hash))
 
         page.unload(leave)
         page.load(None, js=_NAME_PRIOR, api_visibility="private")
+        page.load(None, js=_OPEN_LINKED_TAB, api_visibility="private")
+        for tab in (single, many, compare, about):
+            tab.select(None, js=_NAME_TAB_IN_ADDRESS.replace("TAB", tab.elem_id), api_visibility="private")
     page.queue(default_concurrency_limit=4, max_size=200)
     runs.watch()
 

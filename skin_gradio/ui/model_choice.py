@@ -1,0 +1,129 @@
+"""The choice of model: which one a session uses, and how it is switched."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from skin_gradio.classifier import Classifier
+from skin_gradio.models import BUNDLED, ModelError, ModelFolder, read_card
+from skin_gradio.ui.figures import headline_figure, size
+from skin_gradio.ui.shelf import Shelf
+
+TITLE = "Model: {name}"
+OFFERED = "Models that come with this page"
+TYPED = "Another model"
+TYPED_HELP = "A folder on the server, or a Hugging Face Hub id: user/repository or user/repository@revision."
+TYPED_EXAMPLE = "user/repository@revision"
+USE = "Use this model"
+OTHERS_OFF = "This page offers its own models only; whoever runs it can allow others (--models any)."
+FETCHING = "Fetching {name} and checking its files …"
+TRYING = "Trying {name} in a process of its own, then opening it …"
+OPENING = "Opening {name} …"
+IN_USE = "In use: {name}, revision {revision}; {facts}; runs on {engine}."
+NOT_CHANGED = "The model was not changed: {name} is still in use. {reason}"
+NOTHING_TYPED = "Type a folder or a Hub id first."
+
+
+def build_model_choice(shelf: Shelf, chosen: gr.State) -> None:
+    """Lay out the choice, folded away, inside the current Blocks; it sets `chosen`, the key of the session's model."""
+    with gr.Accordion(TITLE.format(name=shown_name(shelf.first.model)), open=False, elem_id="model-choice") as fold:
+        offered = gr.Dropdown(
+            [(label(shelf, key), key) for key in shelf.offered],
+            value=shelf.first_key,
+            label=OFFERED,
+            filterable=False,
+            elem_id="model-offered",
+        )
+        with gr.Row(visible=shelf.choice == "any", elem_classes="model-typed"):
+            typed = gr.Textbox(
+                label=TYPED, info=TYPED_HELP, placeholder=TYPED_EXAMPLE, max_lines=1, elem_id="model-typed", scale=4
+            )
+            use = gr.Button(USE, elem_id="model-use", min_width=140, scale=1)
+        if shelf.choice != "any":
+            gr.HTML(f'<p class="fine">{OTHERS_OFF}</p>', apply_default_css=False)
+        status = gr.HTML(_status(in_use(shelf.first)), elem_id="model-status", apply_default_css=False)
+
+    def switch(name: str, key: str) -> Iterator[tuple[Any, ...]]:
+        before = shelf.get(key)
+        try:
+            for step in switching(shelf, name):
+                if isinstance(step, Classifier):
+                    yield step.model.key, *_shown(shelf, step)
+                else:
+                    yield gr.skip(), _status(step), gr.skip(), gr.skip()
+        except ModelError as error:
+            gr.Warning(escape(NOT_CHANGED.format(reason=error, name=shown_name(before.model))), duration=30)
+            yield gr.skip(), *_shown(shelf, before)
+
+    results = [chosen, status, fold, offered]
+    shared: dict[str, Any] = {
+        "concurrency_id": "models",
+        "concurrency_limit": 2,
+        "api_visibility": "private",
+        "show_progress": "hidden",
+    }
+    offered.input(switch, [offered, chosen], results, **shared)
+    gr.on([use.click, typed.submit], switch, [typed, chosen], results, **shared)
+
+
+def switching(shelf: Shelf, name: str) -> Iterator[str | Classifier]:
+    """Open the model that somebody names; yields what is being done, in words, and last the classifier.
+
+    Raises ModelError when the name means no model that may be opened here, or the model cannot be used.
+    """
+    name = (name or "").strip()
+    if not name:
+        raise ModelError(NOTHING_TYPED)
+    yield FETCHING.format(name=name)
+    model = shelf.find(name)
+    yield (OPENING if model.bundled else TRYING).format(name=model.name)
+    yield shelf.open(model)
+
+
+def shown_name(model: ModelFolder) -> str:
+    """Return a model's name for people: where it did not come with the page, also where it is from."""
+    return model.name if model.bundled else f"{model.name} ({model.key})"
+
+
+def label(shelf: Shelf, key: str) -> str:
+    """Return an offered model's name with its headline figure and size, for a menu; its files are not checked yet."""
+    first = shelf.first.model
+    if key == shelf.first_key:
+        name, card = shown_name(first), first.card
+    else:
+        name, card = key, {}
+        with suppress(ModelError):  # choosing it will say what is wrong
+            card = read_card(BUNDLED / key)
+    return ", ".join(filter(None, [name, headline_figure(card), size(card)]))
+
+
+def in_use(classifier: Classifier) -> str:
+    """Return which model is in use and what it is, as one line of text."""
+    model = classifier.model
+    facts = [
+        f"{len(model.codes)} classes at {model.input_size} x {model.input_size} pixels",
+        headline_figure(model.card),
+    ]
+    return IN_USE.format(
+        name=shown_name(model),
+        revision=model.revision,
+        facts=", ".join(filter(None, facts)),
+        engine=classifier.engine.name,
+    )
+
+
+def _shown(shelf: Shelf, classifier: Classifier) -> tuple[Any, ...]:
+    """Return updates of the status line, the fold's title and the menu."""
+    key = classifier.model.key
+    return (
+        _status(in_use(classifier)),
+        gr.update(label=TITLE.format(name=shown_name(classifier.model))),
+        gr.update(value=key if key in shelf.offered else None),
+    )
+
+
+def _status(text: str) -> str:
+    return f'<p class="fine model-status" role="status">{escape(text)}</p>'
