@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from skin_gradio import images
 from skin_gradio.images import UnusableImage
@@ -25,16 +26,29 @@ _ENCRYPTED, _UTF8_NAME = 0x1, 0x800
 _LITTER = {".ds_store", "thumbs.db"}
 
 
+class Place(NamedTuple):
+    """Where a picture lies: a file; for one inside an archive also its position in the archive's list, from 0."""
+
+    path: Path
+    entry: int | None = None
+
+    def read(self) -> Path | bytes:
+        """Return the file's path or the entry's bytes. Raises UnusableImage when the archive cannot be read."""
+        return self.path if self.entry is None else read_entry(open_archive(self.path), self.entry)
+
+
 @dataclass(frozen=True)
 class Item:
     """One file of a batch: the name to show, and `read`, which gives its path or its bytes when its turn comes.
 
-    An item that is refused already has a `reason`; it is not read. `read` may raise UnusableImage.
+    An item that is refused already has a `reason`; it is not read. `read` may raise UnusableImage. `place` is for those
+    who want to read it again later.
     """
 
     name: str
     read: Callable[[], str | Path | bytes]
     reason: UnusableImage | None = None
+    place: Place | None = None
 
 
 def refused(name: str, code: str, message: str) -> Item:
@@ -58,21 +72,37 @@ def list_entries(path: Path, name: str) -> Iterator[Item]:
     unsupported_compression.
     """
     try:
-        archive = _open(path)
+        archive = open_archive(path)
     except UnusableImage as reason:
         yield Item(name, bytes, reason)
         return
     found = False
-    for entry in archive.infolist():
+    for number, entry in enumerate(archive.infolist()):
         entry_name = _name(entry)
         if entry_name.endswith(("/", "\\")) or is_litter(entry_name):
             continue
         found = True
         shown = f"{name}/{entry_name}"
         refusal = _refusal(entry_name, entry)
-        yield refused(shown, *refusal) if refusal else Item(shown, partial(_read, archive, entry))
+        if refusal:
+            yield refused(shown, *refusal)
+        else:
+            yield Item(shown, partial(_read, archive, entry), place=Place(path, number))
     if not found:
         yield refused(name, "empty", "The archive holds no files.")
+
+
+def read_entry(archive: zipfile.ZipFile, number: int) -> bytes:
+    """Return the bytes of the archive's entry with this number, from 0.
+
+    Raises UnusableImage when there is no such entry, or when it may not or cannot be read.
+    """
+    if not 0 <= number < len(archive.infolist()):
+        raise UnusableImage("damaged", "The archive has changed: this file is no longer in it.")
+    entry = archive.infolist()[number]
+    if refusal := _refusal(_name(entry), entry):
+        raise UnusableImage(*refusal)
+    return _read(archive, entry)
 
 
 class _ArchiveFile(io.BufferedReader):
@@ -84,7 +114,11 @@ class _ArchiveFile(io.BufferedReader):
         return super().read(size)
 
 
-def _open(path: Path) -> zipfile.ZipFile:
+def open_archive(path: Path) -> zipfile.ZipFile:
+    """Return an open archive, which is closed when it is forgotten.
+
+    Raises UnusableImage for one that is damaged, a bomb, or has too many entries.
+    """
     try:
         handle = _ArchiveFile(io.FileIO(path))
     except OSError as error:

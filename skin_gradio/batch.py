@@ -7,23 +7,23 @@ import logging
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 from PIL import Image
 
-from skin_gradio.archives import Item, is_litter, list_entries, refused
+from skin_gradio.archives import Item, Place, is_litter, list_entries, refused
 from skin_gradio.classifier import Classifier, Finding, Prior
 from skin_gradio.images import UnusableImage, read_picture
 from skin_gradio.models import ModelFolder
 
-THUMBNAIL_SIDE = 64
+THUMBNAIL_SIDE = 128
 _NOTHING = np.empty(0, np.float32)
 # What a spreadsheet may take for a formula, also behind white space or invisible characters; and the same signs in the
 # widths of East Asian typography.
@@ -31,28 +31,42 @@ _FORMULA = re.compile("[\\s\x00-\x1f\u200b\ufeff]*[=+\\-@\t\r\n\u2212\ufe62\ufe6
 _log = logging.getLogger(__name__)
 
 
+Status = Literal["ok", "doubted", "failed"]
+
+
 @dataclass(frozen=True)
 class Row:
     """What became of one file.
 
-    `status` is ok, with a `finding` whose heatmaps and embedding are left out (empty arrays), or failed, with a
-    `reason` for the user and its `code` in one word. `thumbnail` is a JPEG of 64 x 64 px, some 1.5 KB, where the
-    picture could be read.
+    `status` is ok or doubted, with a `finding` whose heatmaps and embedding are left out (empty arrays), or failed. A
+    failed or doubted row has a `reason` for the user and its `code` in one word; several doubts have several.
+    `thumbnail` is a JPEG of 128 x 128 px, some 3 KB, where the picture could be read, and `place` is where it lies.
     """
 
     file: str
-    status: Literal["ok", "failed"]
+    status: Status
     reason: str
     finding: Finding | None
     thumbnail: bytes | None
     code: str = ""
+    place: Place | None = None
 
 
-# A row so far and, unless it failed, its picture as the model takes it.
-_Prepared: TypeAlias = tuple[Row, np.ndarray | None]
+@dataclass(frozen=True)
+class _Square:
+    """A picture as the model takes it, uint8 (size, size, 3), and the shorter side of its original, pixels."""
+
+    pixels: np.ndarray
+    side: int
 
 
-def list_items(paths: Iterable[str | Path], names: Iterable[str] | None = None) -> Iterator[Item]:
+# A row so far and, unless it failed, its picture.
+_Prepared: TypeAlias = tuple[Row, _Square | None]
+
+
+def list_items(
+    paths: Iterable[str | Path], names: Iterable[str] | None = None, leave_out: Collection[Path] = ()
+) -> Iterator[Item]:
     """Yield what there is to classify, lazily and without reading any picture.
 
     A folder gives all files below it, sorted; a file whose name ends in .zip, there or by itself, gives its entries in
@@ -62,19 +76,22 @@ def list_items(paths: Iterable[str | Path], names: Iterable[str] | None = None) 
     Args:
         paths: files and folders.
         names: the names to show for them, one each; their own when None.
+        leave_out: files that are passed over, as they stand behind `paths` (not resolved).
     """
     given = [Path(path) for path in paths]
     shown = [path.name or path.resolve().name for path in given] if names is None else list(names)
     for path, name in zip(given, shown, strict=True):
         if os.path.isdir(path):  # Path.is_dir raises for a name too long or a folder that may not be read
-            yield from _folder_items(path, name)
-        else:
+            yield from _folder_items(path, name, leave_out)
+        elif path not in leave_out:
             yield from _file_items(path, name)
 
 
-def count_items(paths: Iterable[str | Path], names: Iterable[str] | None = None) -> int:
+def count_items(
+    paths: Iterable[str | Path], names: Iterable[str] | None = None, leave_out: Collection[Path] = ()
+) -> int:
     """Return how many items `list_items` yields; archives and folders are listed, no picture is read."""
-    return sum(1 for _ in list_items(paths, names))
+    return sum(1 for _ in list_items(paths, names, leave_out))
 
 
 def _file_items(path: Path, name: str) -> Iterator[Item]:
@@ -83,10 +100,10 @@ def _file_items(path: Path, name: str) -> Iterator[Item]:
     if os.path.isfile(path) and ".zip" in (path.suffix.lower(), Path(name).suffix.lower()):
         yield from list_entries(path, name)
     else:
-        yield Item(name, partial(Path, path))
+        yield Item(name, partial(Path, path), place=Place(path))
 
 
-def _folder_items(folder: Path, name: str) -> Iterator[Item]:
+def _folder_items(folder: Path, name: str, leave_out: Collection[Path]) -> Iterator[Item]:
     pending = [folder]
     while pending:
         path = pending.pop()
@@ -94,6 +111,8 @@ def _folder_items(folder: Path, name: str) -> Iterator[Item]:
         is_link = path != folder and os.path.islink(path)
         if is_link and not _leads_into(folder, path):
             yield refused(shown, "symlink", "This is a link that leads out of its folder.")
+        elif path in leave_out:
+            continue
         elif not os.path.isdir(path):
             yield from _file_items(path, shown)
         elif not is_link:  # a link's folder is listed where it is
@@ -117,7 +136,7 @@ def classify_items(
     batch_size: int = 8,
     workers: int | None = None,
     cancelled: Callable[[], bool] = lambda: False,
-) -> Iterator[Row]:
+) -> Generator[Row, None, None]:
     """Yield a row for each item, in their order, as chunks of them finish.
 
     Pictures are decoded on threads, at most some two chunks ahead, while the model runs on the chunk before. Whatever
@@ -158,19 +177,25 @@ def classify_items(
 
 
 def _prepare(item: Item, size: int) -> _Prepared:
-    """Return an item's row so far and, unless it failed, its picture as uint8 (size, size, 3)."""
-    name = item.name.encode("utf-8", "backslashreplace").decode("utf-8")  # file systems allow what UTF-8 does not
+    """Return an item's row so far and, unless it failed, its picture of that size."""
+    name = shown_name(item)
     if item.reason:
         return Row(name, "failed", str(item.reason), None, None, item.reason.code), None
     try:
-        pixels = read_picture(item.read()).resized(size)
-        return Row(name, "ok", "", None, _thumbnail(pixels)), pixels
+        picture = read_picture(item.read())
+        square = _Square(picture.resized(size), min(picture.width, picture.height))
+        return Row(name, "ok", "", None, _thumbnail(square.pixels), place=item.place), square
     except UnusableImage as reason:
         return Row(name, "failed", str(reason), None, None, reason.code), None
     except Exception as error:  # one file must not end a batch
         _log.exception("%s could not be read", name)
         message = f"The file could not be read: unexpected {type(error).__name__}."
         return Row(name, "failed", message, None, None, "unexpected"), None
+
+
+def shown_name(item: Item) -> str:
+    """Return an item's name as its row has it: file systems allow what UTF-8 does not."""
+    return item.name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _thumbnail(pixels: np.ndarray) -> bytes:
@@ -182,34 +207,45 @@ def _thumbnail(pixels: np.ndarray) -> bytes:
 
 def _classified(chunk: list[_Prepared], classifier: Classifier, prior: Prior) -> Iterator[Row]:
     """Yield a chunk's finished rows, findings without the arrays that would fill the memory of a long batch."""
-    findings = iter(_findings([pixels for _, pixels in chunk if pixels is not None], classifier, prior))
-    for row, pixels in chunk:
-        if pixels is None:
+    findings = iter(_findings([square for _, square in chunk if square], classifier, prior))
+    for row, square in chunk:
+        if square is None:
             yield row
         elif finding := next(findings):
             probabilities = finding.probabilities.copy()
-            yield replace(
-                row, finding=replace(finding, probabilities=probabilities, heatmaps=_NOTHING, embedding=_NOTHING)
-            )
+            kept = replace(finding, probabilities=probabilities, heatmaps=_NOTHING, embedding=_NOTHING)
+            yield replace(row, finding=kept, **_doubted(finding))
         else:
             message = "The model could not classify this picture."
             yield replace(row, status="failed", reason=message, code="model_failed")
 
 
-def _findings(pictures: list[np.ndarray], classifier: Classifier, prior: Prior) -> Sequence[Finding | None]:
+def _doubted(finding: Finding) -> dict[str, Any]:
+    """Return what a row says of its finding's doubts; nothing when there are none."""
+    if not finding.doubts:
+        return {}
+    codes, reasons = (" ".join(parts) for parts in zip(*((d.code, d.message) for d in finding.doubts), strict=True))
+    return {"status": "doubted", "reason": reasons, "code": codes}
+
+
+def _findings(squares: list[_Square], classifier: Classifier, prior: Prior) -> Sequence[Finding | None]:
     """Return the finding of each picture, None where the model fails on it even alone."""
+    if not squares:
+        return []
     try:
-        return classifier.classify(np.stack(pictures), prior) if pictures else []
+        pictures = np.stack([square.pixels for square in squares])
+        return classifier.classify(pictures, prior, [square.side for square in squares])
     except Exception:  # an engine may raise anything; the other pictures shall not pay for one
-        if len(pictures) == 1:
+        if len(squares) == 1:
             _log.exception("the model failed on a picture")
             return [None]
-        return [finding for picture in pictures for finding in _findings([picture], classifier, prior)]
+        return [finding for square in squares for finding in _findings([square], classifier, prior)]
 
 
 def csv_columns(codes: Sequence[str]) -> list[str]:
     """Return the columns of the CSV for a model's class codes."""
-    return ["file", "status", "reason", *codes, "malignancy_score", "top_diagnosis", "model_name", "model_revision"]
+    after = ("malignancy_score", "top_diagnosis", "doubts", "model_name", "model_revision")
+    return ["file", "status", "reason", *codes, *after]
 
 
 class CsvWriter:
@@ -217,17 +253,25 @@ class CsvWriter:
 
     Text that a spreadsheet could take for a formula gets a leading apostrophe. All text is in quotes, so that a
     spreadsheet which splits at semicolons finds no cell inside a name. Numbers have 6 significant digits.
+
+    Args:
+        path: the file.
+        model: the model that made the findings.
+        append: go on behind the rows of a file that has its heading; else the file is written anew.
     """
 
-    def __init__(self, path: str | Path, model: ModelFolder):
+    def __init__(self, path: str | Path, model: ModelFolder, append: bool = False):
         self._path = path
         self._model = model
+        self._append = append
 
     def __enter__(self) -> Self:
-        self._file = open(self._path, "w", newline="", encoding="utf-8", errors="backslashreplace")
+        mode = "a" if self._append else "w"
+        self._file = open(self._path, mode, newline="", encoding="utf-8", errors="backslashreplace")
         self._rows = csv.writer(self._file, quoting=csv.QUOTE_NONNUMERIC)
-        csv.writer(self._file).writerow(csv_columns(self._model.codes))
-        self._file.flush()
+        if not self._append:
+            csv.writer(self._file).writerow(csv_columns(self._model.codes))
+            self._file.flush()
         return self
 
     def __exit__(
@@ -241,11 +285,13 @@ class CsvWriter:
         if row.finding:
             figures = [float(f"{p:.6g}") for p in (*row.finding.probabilities, row.finding.malignancy_score)]
         top = row.finding.top if row.finding else ""
-        texts = (row.file, row.status, row.reason), (top, self._model.name, self._model.revision)
-        before, after = ([_no_formula(text) for text in part] for part in texts)
+        doubts = " ".join(doubt.code for doubt in row.finding.doubts) if row.finding else ""
+        texts = (row.file, row.status, row.reason), (top, doubts, self._model.name, self._model.revision)
+        before, after = ([written(text) for text in part] for part in texts)
         self._rows.writerow([*before, *figures, *after])
         self._file.flush()
 
 
-def _no_formula(text: str) -> str:
+def written(text: str) -> str:
+    """Return text as the CSV has it, with an apostrophe before what a spreadsheet could take for a formula."""
     return f"'{text}" if _FORMULA.match(text) else text

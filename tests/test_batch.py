@@ -176,8 +176,8 @@ def test_rows_come_in_order_although_some_files_take_longer(classifier):
 def test_a_thumbnail_is_a_small_square_jpeg(classifier):
     [row] = classify_items(items_of(encoded(gradient(800, 600), "JPEG")), classifier)
     thumbnail = Image.open(io.BytesIO(row.thumbnail))
-    assert (thumbnail.format, thumbnail.size) == ("JPEG", (64, 64))
-    assert len(row.thumbnail) < 3_000
+    assert (thumbnail.format, thumbnail.size) == ("JPEG", (128, 128))
+    assert len(row.thumbnail) < 6_000
 
 
 def test_a_name_that_is_no_text_becomes_one(classifier, tmp_path):
@@ -360,7 +360,7 @@ def write_rows(path, model, rows):
 
 def test_the_columns_are_the_promised_ones_in_their_order():
     figures = [*lesions.CODES, "malignancy_score"]
-    expected = ["file", "status", "reason", *figures, "top_diagnosis", "model_name", "model_revision"]
+    expected = ["file", "status", "reason", *figures, "top_diagnosis", "doubts", "model_name", "model_revision"]
     assert csv_columns(lesions.CODES) == expected
 
 

@@ -1,10 +1,8 @@
-import csv
 import io
 import json
 import re
 import subprocess
 import sys
-import zipfile
 from dataclasses import replace
 
 import gradio as gr
@@ -17,12 +15,10 @@ from skin_gradio import lesions
 from skin_gradio.classifier import Classifier
 from skin_gradio.engines import Outputs
 from skin_gradio.models import ModelFolder, OperatingPoint
-from skin_gradio.ui import about, markup, single, table
-from skin_gradio.ui import batch as batch_tab
+from skin_gradio.ui import markup
 from skin_gradio.ui.api import _check_prior, _upload
 from skin_gradio.ui.dropzone import Upload, read_uploads, uploaded_path
 from skin_gradio.ui.page import build_page, launch_options
-from skin_gradio.ui.runs import PAGE_ROWS, KeptRow, Run, Runs
 
 PRIOR = (0.03, 0.05, 0.11, 0.01, 0.11, 0.67, 0.02)
 POINT = OperatingPoint("sensitivity 90%", 0.2, 0.9, 0.7)
@@ -93,13 +89,6 @@ def test_malignant_diagnoses_are_marked_with_a_word(classifier):
     assert marked == {"akiec", "bcc", "mel"}
 
 
-def test_the_answer_never_calls_a_lesion_harmless(classifier, folder):
-    for value in (0, 120, 255):
-        html, _ = single.answer(classifier, saved(folder, "a.png", picture_bytes(value)), "collection")
-        words = re.sub(r"<[^>]*>", " ", html).replace("Benign keratosis", "").replace("benign keratosis", "").lower()
-        assert not re.search(r"benign|cancer-free|\bsafe\b|harmless|healthy", words)
-
-
 @pytest.mark.parametrize(
     ("probability", "text"),
     [(0.0, "<1%"), (0.004, "<1%"), (0.346, "35%"), (0.994, "99%"), (0.9999, ">99%"), (1, ">99%")],
@@ -127,48 +116,6 @@ def test_an_unsure_answer_says_so(classifier):
 def test_the_sentence_names_the_mix_of_diagnoses(classifier):
     assert "as in the training collection" in markup.sentence(finding(classifier))
     assert "every diagnosis is equally common" in markup.sentence(finding(classifier, prior="equal"))
-
-
-# One picture
-
-
-def test_a_picture_gives_bars_score_and_heatmap(classifier, folder):
-    html, seen = single.answer(classifier, saved(folder, "a.png", picture_bytes()), "collection")
-    assert "Melanocytic nevus" in html
-    assert "Malignancy score" in html
-    assert seen.count("<img") == 2
-    assert "no proof" in seen
-
-
-def test_the_prior_changes_the_answer(classifier, folder):
-    upload = saved(folder, "a.png", picture_bytes(110))
-    assert bar_codes(single.answer(classifier, upload, "collection")[0])[0] == "mel"
-    upload = saved(folder, "b.png", picture_bytes(170))
-    assert bar_codes(single.answer(classifier, upload, "collection")[0])[0] == "nv"
-    assert bar_codes(single.answer(classifier, upload, "equal")[0])[0] == "mel"
-
-
-@pytest.mark.parametrize(
-    ("data", "reason"),
-    [(b"", "empty"), (b"hello", "not a picture"), (b"%PDF-1.7", "PDF"), (picture_bytes()[:70], "cut off|damaged")],
-)
-def test_a_bad_file_is_answered_with_its_reason(classifier, folder, data, reason):
-    html, seen = single.answer(classifier, saved(folder, "bad.jpg", data), "collection")
-    assert 'role="alert"' in html
-    assert "bad.jpg" in html
-    assert re.search(reason, html)
-    assert seen == ""
-
-
-def test_file_names_are_shown_as_text(classifier, folder):
-    upload = replace(saved(folder, "a.png", picture_bytes()), name="<img src=x onerror=alert(1)>.png")
-    bad = replace(saved(folder, "b.png", b"x"), name="<script>.png")
-    assert "<img src=x" not in single.answer(classifier, upload, "collection")[0]
-    assert "<script>" not in single.answer(classifier, bad, "collection")[0]
-
-
-def test_an_expired_picture_is_a_message(classifier):
-    assert "no longer here" in single.answer(classifier, None, "collection")[0]
 
 
 # Uploads
@@ -208,159 +155,6 @@ def test_an_endpoint_refuses_an_unknown_prior():
         _check_prior("uniform")
 
 
-# Many pictures
-
-
-@pytest.fixture
-def run():
-    made = Run(lesions.CODES, PRIOR, "collection", 3)
-    yield made
-    made.delete()
-
-
-def kept(name, melanoma, reason=""):
-    if reason:
-        return KeptRow(name, "failed", reason, None, None, None)
-    probabilities = np.full(7, 0.02)
-    probabilities[4], probabilities[5] = melanoma, 0.9 - melanoma
-    return KeptRow(name, "ok", "", probabilities, float(melanoma + 0.04), None)
-
-
-def test_rows_sort_by_every_column_and_turn_round(run):
-    for row in (kept("B", 0.3), kept("a", 0.7), kept("c", 0, "The file is empty."), kept("D", 0.1)):
-        run.add(row)
-    orders = {}
-    for key in ("file", "score", "diagnosis", "status"):
-        run.sort(key)
-        orders[key] = [row.file for row in run.rows()]
-    assert orders == {"file": list("aBcD"), "score": list("aBDc"), "diagnosis": list("cBDa"), "status": list("cBaD")}
-    run.sort("status")
-    assert run.rows()[0].status == "ok"
-    run.sort("number; DROP TABLE rows")
-    assert run.view.key == "status"
-
-
-def test_only_one_page_of_rows_is_shown(run):
-    for i in range(PAGE_ROWS + 7):
-        run.add(kept(f"{i}.jpg", 0.1))
-    assert len(run.rows()) == PAGE_ROWS
-    run.turn_to(99)
-    assert [row.number for row in run.rows()] == list(range(PAGE_ROWS + 1, PAGE_ROWS + 8))
-    assert table.table_html(run, POINT).count("<tr>") == 8
-    assert f"Rows {PAGE_ROWS + 1} to {PAGE_ROWS + 7} of {PAGE_ROWS + 7}" in table.toolbar_html(run)
-    run.turn_to(-1)
-    assert run.view.page == 0
-
-
-def test_rows_follow_the_prior_and_the_score_does_not(run):
-    run.add(kept("a", 0.3))
-    before = run.rows()[0]
-    run.set_prior("equal")
-    run.add(kept("b", 0.3))
-    first, second = run.rows()
-    assert (before.code, first.code, second.code) == ("nv", "mel", "mel")
-    assert first.probability == pytest.approx(second.probability)
-    assert before.score == first.score == second.score
-    run.set_prior("collection")
-    assert run.rows()[0] == before
-
-
-def test_headings_tell_a_screen_reader_the_order(run):
-    run.add(kept("a", 0.3))
-    run.sort("score")
-    assert table.table_html(run, POINT).count('aria-sort="descending"') == 1
-
-
-def test_rows_show_names_and_reasons_as_text(run):
-    run.add(kept("<b>a</b>", 0, "<i>why</i>"))
-    html = table.table_html(run, POINT)
-    assert "<b>" not in html
-    assert "&lt;i&gt;why" in html
-
-
-def test_progress_counts_files_failures_and_the_time_left(run):
-    run.total = 2000
-    run.add(kept("a", 0.3))
-    run.add(kept("b", 0, "The file is empty."))
-    run.started -= 10
-    assert "2 of 2,000, 1 failed, about 3 h left" not in table.progress_line(run)
-    assert re.search(r"2 of 2,000, 1 failed, about \d+(\.\d)? (h|min) left", table.progress_line(run))
-    run.cancelled.set()
-    run.finish()
-    assert "Stopped: 2 of 2,000" in table.progress_line(run)
-
-
-def test_sessions_do_not_see_each_others_runs():
-    runs = Runs()
-    mine, theirs = (Run(lesions.CODES, PRIOR, "collection", 1) for _ in range(2))
-    runs.keep("me", mine)
-    runs.keep("you", theirs)
-    assert runs.of("me") is mine
-    assert runs.of("stranger") is None
-    runs.cancel("me")
-    assert mine.cancelled.is_set()
-    assert not theirs.cancelled.is_set()
-    runs.delete_all()
-
-
-def test_a_new_run_deletes_the_sessions_earlier_one():
-    runs = Runs()
-    first, second = (Run(lesions.CODES, PRIOR, "collection", 1) for _ in range(2))
-    runs.keep("me", first)
-    runs.keep("me", second)
-    assert first.cancelled.is_set()
-    assert not first.folder.exists()
-    first.add(kept("late", 0.1))
-    assert first.rows() == []
-    runs.delete_all()
-
-
-def test_expired_runs_leave_nothing_on_disk():
-    runs = Runs(lifetime=-1)
-    ended, going = (Run(lesions.CODES, PRIOR, "collection", 1) for _ in range(2))
-    ended.finish()
-    runs.keep("a", ended)
-    runs.keep("b", going)
-    runs.delete_expired()
-    assert not ended.folder.exists()
-    assert going.folder.exists()
-    runs.delete_all()
-    assert not going.folder.exists()
-
-
-def test_a_batch_becomes_rows_and_a_csv_for_the_chosen_prior(classifier, folder, run):
-    with zipfile.ZipFile(folder / "more.zip", "w") as archive:
-        archive.writestr("sub/c.png", picture_bytes(170))
-    uploads = [
-        replace(saved(folder, "a.png", picture_bytes()), name="visit/a.png"),
-        saved(folder, "bad.png", b""),
-        Upload(folder / "more.zip", "more.zip"),
-    ]
-    for _ in batch_tab.classify(classifier, uploads, run):
-        pass
-    rows = {row.file: row for row in run.rows()}
-    assert len(rows) == 3
-    assert rows["visit/a.png"].code == "nv"
-    assert rows["visit/a.png"].thumbnail.startswith(b"\xff\xd8")
-    assert "empty" in rows["bad.png"].reason
-    texts = []
-    for prior in ("collection", "equal"):
-        run.set_prior(prior)
-        with open(batch_tab.write_csv(classifier, run), newline="", encoding="utf-8-sig") as handle:
-            texts.append(list(csv.reader(handle)))
-    assert [len(text) for text in texts] == [4, 4]
-    assert texts[0][0] == texts[1][0]
-    assert texts[0] != texts[1]
-
-
-def test_a_cancelled_batch_stops(classifier, folder, run):
-    uploads = [saved(folder, f"{i}.png", picture_bytes()) for i in range(200)]
-    run.cancelled.set()
-    for _ in batch_tab.classify(classifier, uploads, run):
-        pass
-    assert run.done < 40
-
-
 # The page
 
 
@@ -388,30 +182,12 @@ def test_starting_imports_no_training_library():
     assert not {"keras", "tensorflow", "jax", "cv2", "scipy", "sklearn", "matplotlib", "onnx"} & set(found)
 
 
-def test_about_shows_the_figures_of_the_card_or_says_that_there_are_none():
-    figure = {"value": 0.701, "low": 0.65, "high": 0.75}
-    keys = [key for key, _, _ in about._FIGURES]
-    card = {
-        "metrics": {
-            "collection": "HAM10000",
-            "picture_size": "256 x 256",
-            "pictures": 1498,
-            "lesions": 1121,
-            "figures": dict.fromkeys(keys, figure),
-        }
-    }
-    assert about.figures(card).count("0.650 to 0.750") == len(keys)
-    assert "1,498 pictures of 1,121 lesions" in about.figures(card)
-    assert "without test figures" in about.figures({})
-    assert "without test figures" in about.figures({"metrics": {"figures": {keys[0]: "high"}}})
-
-
 def test_the_page_has_named_typed_endpoints_and_hides_its_inner_ones(classifier):
     page = build_page(classifier)
     endpoints = page.get_api_info()["named_endpoints"]
-    assert set(endpoints) == {"/classify", "/classify_batch", "/model"}
+    assert set(endpoints) == {"/classify", "/classify_batch", "/model", "/models"}
     names = [parameter["parameter_name"] for parameter in endpoints["/classify"]["parameters"]]
-    assert names == ["picture", "prior"]
+    assert names == ["picture", "prior", "model", "carefully"]
 
 
 def test_the_page_asks_no_other_host_for_anything():

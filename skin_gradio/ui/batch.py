@@ -1,157 +1,310 @@
-"""The tab for many pictures: files, folders and zips in; rows as they finish, and a CSV."""
+"""The tab for many pictures: files, folders and zips in; rows as they finish, a summary, a CSV and a report."""
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
 from skin_gradio import batch
-from skin_gradio.classifier import Classifier, Finding, Prior
-from skin_gradio.ui import markup
-from skin_gradio.ui.dropzone import Upload, drop_zone, read_uploads
-from skin_gradio.ui.runs import KeptRow, Run, Runs
+from skin_gradio.classifier import Prior
+from skin_gradio.images import UnusableImage, read_picture
+from skin_gradio.labels import UnusableLabels, read_labels
+from skin_gradio.ui import charts, markup, own_labels, single
+from skin_gradio.ui.dropzone import count_listed, drop_zone, read_uploads
+from skin_gradio.ui.report import rows_in_report, write_report
+from skin_gradio.ui.runs import Run, Runs
 from skin_gradio.ui.shelf import Shelf
-from skin_gradio.ui.table import SCRIPT, progress_line, table_html, toolbar_html
+from skin_gradio.ui.table import SCRIPT, pages_html, progress_bar, progress_line, rows_html, toolbar_html
 
 MAX_UPLOAD_BYTES = 2_000_000_000
 UPDATE_SECONDS = 0.5
+ZONE_TITLE = "Drop pictures, folders or zip files here"
+ZONE_HINT = "They are uploaded at once and classified when you start. A bad file becomes a row with its reason."
+START, CANCEL, CLOSE = "Start", "Cancel", "Close this picture"
+CSV, REPORT, GET_REPORT = "Download CSV", "Make a report", "Download the report"
+LABELS = "Compare with labels (CSV)"
+NO_FILES = "There are no files."
+EXPIRED_FILES = "Uploads are deleted after a while; drop them again."
+EXPIRED_RUN = "These results have expired."
+START_AGAIN = "Start again to classify the files."
+MAKING = "Heatmaps and report: {done:,} of {total:,}."
+STOPPED = "The report was stopped."
+READY = "The report is ready: {total:,} rows."
+NO_LABELS = "The labels cannot be used."
+GONE = "The picture is no longer here."
 _WAITING = '<p class="progress-line" role="status">Waiting for a free place …</p>'
 _EMPTY = '<p class="progress-line">Nothing classified yet.</p>'
+# A picture that was opened stands above its row; keyboard and eyes go there, and back when it is closed. The table's
+# script notes which row it was, and that it has just been opened.
+_SHOW_DETAIL = """() => {
+  const noted = document.documentElement.dataset;
+  if (!noted.rowIsNew) return;
+  delete noted.rowIsNew;
+  document.getElementById("batch-detail")?.scrollIntoView({ behavior: "smooth", block: "start" });
+  document.getElementById("batch-close")?.focus({ preventScroll: true });
+}"""
+_BACK_TO_ROW = """() => {
+  const row = document.documentElement.dataset.row;
+  const control = document.querySelector(`#batch-table button[data-open="${row}"]`);
+  control?.scrollIntoView({ block: "center" });
+  control?.focus({ preventScroll: true });
+}"""
 
 
-def classify(classifier: Classifier, uploads: list[Upload], run: Run) -> Iterator[None]:
+@dataclass(frozen=True)
+class Opened:
+    """The row whose picture is open, 0 for none, and how it is looked at: in eight views, and in spite of doubts."""
+
+    number: int = 0
+    careful: bool = False
+    anyway: bool = False
+
+
+def classify(run: Run) -> Iterator[None]:
     """Fill a run row by row; yields about every UPDATE_SECONDS. Ends soon after a cancel."""
-    items = batch.list_items([upload.path for upload in uploads], [upload.name for upload in uploads])
+    items = batch.list_items([upload.path for upload in run.uploads], [upload.name for upload in run.uploads])
     shown_at = time.monotonic()
-    for row in batch.classify_items(items, classifier, "collection", cancelled=run.cancelled.is_set):
-        probabilities, score = None, None
-        if row.finding is not None:
-            probabilities, score = row.finding.probabilities, row.finding.malignancy_score
-        run.add(KeptRow(row.file, row.status, row.reason, probabilities, score, row.thumbnail))
+    for row in batch.classify_items(items, run.classifier, "collection", cancelled=run.cancelled.is_set):
+        run.rows.add(row)
         if time.monotonic() - shown_at >= UPDATE_SECONDS:
             yield
             shown_at = time.monotonic()
 
 
-def write_csv(classifier: Classifier, run: Run) -> str:
+def write_csv(run: Run) -> str:
     """Write what a run has done as CSV, for its prior, and return the path; the file is replaced whole."""
-    nothing = np.empty(0, np.float32)
     with run.writing:
         prior = run.prior
         path = run.csv(prior)
         partial = path.with_suffix(".partial")
-        with batch.CsvWriter(partial, classifier.model) as writer:
-            for row in run.kept_rows(prior):
-                finding = None
-                if row.probabilities is not None and row.score is not None:
-                    finding = Finding(run.codes, row.probabilities, prior, row.score, nothing, nothing)
-                writer.write(batch.Row(row.file, row.status, row.reason, finding, None))
+        with batch.CsvWriter(partial, run.classifier.model) as writer:
+            for row in run.rows.all(prior):
+                writer.write(row)
         partial.replace(path)
     return str(path)
 
 
-def build_batch(shelf: Shelf, chosen: gr.State, prior: gr.Radio, runs: Runs) -> None:
-    """Lay out the tab inside the current Blocks and connect it; `chosen` holds the key of the session's model."""
-    classifier = shelf.first
-    point = classifier.operating_point()
-    zone = drop_zone(
-        "Drop pictures, folders or zip files here",
-        "They are uploaded at once and classified when you start. A bad file becomes a row with its reason.",
-        many=True,
-        elem_id="batch-zone",
-        max_bytes=MAX_UPLOAD_BYTES,
-    )
-    with gr.Row(elem_classes="batch-buttons"):
-        start = gr.Button("Start", variant="primary", interactive=False, elem_id="batch-start", min_width=100)
-        cancel = gr.Button("Cancel", interactive=False, elem_id="batch-cancel", min_width=100)
-        download = gr.DownloadButton("Download CSV", interactive=False, elem_id="batch-csv", min_width=100)
-    progress = gr.HTML(_EMPTY, elem_id="batch-progress", apply_default_css=False)
-    toolbar = gr.HTML("", js_on_load=SCRIPT, elem_id="batch-toolbar", apply_default_css=False)
-    table = gr.HTML("", js_on_load=SCRIPT, elem_id="batch-table", apply_default_css=False)
+def answer(run: Run, opened: Opened) -> tuple[str, str]:
+    """Return the single view of a row's picture, by the run's model and for its mix: figures, and heatmaps apart."""
+    row, place = run.rows.shown(opened.number), run.rows.place(opened.number)
+    if row is None or place is None or not place.path.exists():
+        return markup.message(GONE, EXPIRED_FILES), ""
+    try:
+        picture = read_picture(place.read())
+    except UnusableImage as error:
+        return markup.message(f"{row.file} cannot be used.", str(error)), ""
+    return single.describe(run.classifier, picture, row.file, run.prior, opened.careful, opened.anyway)
 
-    def prepare(value: str, prior: Prior, request: gr.Request) -> tuple[Any, ...]:
+
+def summary_html(run: Run) -> str:
+    """Return the charts of what a run has found so far."""
+    return charts.summary(run.rows.summary(), markup.PRIOR_NAMES[run.prior], run.point)
+
+
+def own_html(run: Run) -> str:
+    """Return how a run fares against the user's labels; nothing without labels."""
+    return own_labels.panel(run.rows, run.classifier.model.codes, *run.labels) if run.labels else ""
+
+
+class BatchTab:
+    """The tab's widgets and what their events do; a session's state is in its `Run`, in `runs`."""
+
+    def __init__(self, shelf: Shelf, chosen: gr.State, prior: gr.Radio, runs: Runs):
+        self._shelf, self._runs = shelf, runs
+        self._lay_out()
+        self._connect(chosen, prior)
+
+    def _lay_out(self) -> None:
+        html: dict[str, Any] = {"apply_default_css": False}
+        waiting: dict[str, Any] = {"interactive": False, "min_width": 100}
+        self.zone = drop_zone(ZONE_TITLE, ZONE_HINT, many=True, elem_id="batch-zone", max_bytes=MAX_UPLOAD_BYTES)
+        with gr.Row(elem_classes="batch-buttons"):
+            self.start = gr.Button(START, variant="primary", elem_id="batch-start", **waiting)
+            self.cancel = gr.Button(CANCEL, elem_id="batch-cancel", **waiting)
+            self.download = gr.DownloadButton(CSV, elem_id="batch-csv", **waiting)
+        self.progress = gr.HTML(_EMPTY, elem_id="batch-progress", **html)
+        self.summary = gr.HTML("", elem_id="batch-summary", **html)
+        with gr.Row(elem_classes="batch-buttons batch-more", visible=False) as self.more:
+            self.make_report = gr.Button(REPORT, elem_id="batch-report", min_width=100)
+            self.report = gr.DownloadButton(GET_REPORT, elem_id="batch-get-report", **waiting)
+            self.labels = gr.UploadButton(
+                LABELS, elem_id="batch-labels", min_width=100, file_types=[".csv", ".tsv", ".txt"]
+            )
+        self.own = gr.HTML("", elem_id="batch-own", **html)
+        with gr.Column(visible=False, elem_id="batch-detail") as self.detail:
+            self.close = gr.Button(CLOSE, elem_id="batch-close", size="sm")
+            with gr.Row(elem_classes="columns"):
+                with gr.Column(min_width=300):
+                    self.seen = gr.HTML("", js_on_load=single.SEEN_SCRIPT, elem_id="batch-seen", **html)
+                with gr.Column(min_width=300):
+                    self.answer = gr.HTML("", js_on_load=single.ANSWER_SCRIPT, elem_id="batch-answer", **html)
+        self.toolbar = gr.HTML("", js_on_load=SCRIPT, elem_id="batch-toolbar", **html)
+        self.table = gr.HTML("", js_on_load=SCRIPT, elem_id="batch-table", **html)
+        self.pages = gr.HTML("", js_on_load=SCRIPT, elem_id="batch-pages", **html)
+        self.opened = gr.State(Opened())
+
+    def _connect(self, chosen: gr.State, prior: gr.Radio) -> None:
+        private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+        latest: dict[str, Any] = {**private, "queue": False, "trigger_mode": "always_last"}
+        looking: dict[str, Any] = {**private, "concurrency_id": "single", "trigger_mode": "always_last"}
+        working: dict[str, Any] = {**private, "concurrency_id": "batch", "concurrency_limit": 2}
+        shown = [self.toolbar, self.table, self.pages]
+        detail = [self.detail, self.answer, self.seen, self.opened]
+        buttons = [self.start, self.cancel, self.download, self.more]
+        reports = [self.progress, self.cancel, self.start, self.make_report, self.report]
+
+        self.zone.input(lambda: gr.update(interactive=False), None, self.start, queue=False, **private)
+        gr.on([self.zone.upload, self.zone.clear], self._files_changed, self.zone, self.start, **latest)
+        begun = [self.progress, self.summary, self.own, self.report, *shown, *detail, *buttons]
+        self.start.click(self._begin, [self.zone, chosen, prior], begun, queue=False, **private).then(
+            self._run, None, [self.progress, self.summary, *shown, *buttons], **working
+        )
+        self.cancel.click(self._stop, None, self.cancel, queue=False, **private)
+        gr.on([part.select for part in shown], self._look, self.opened, [*shown, *detail], **looking).then(
+            None, js=_SHOW_DETAIL, api_visibility="private"
+        )
+        self.answer.select(self._look_otherwise, self.opened, detail, **looking)
+        self.close.click(lambda: _closed(), None, detail, queue=False, **private).then(
+            None, js=_BACK_TO_ROW, api_visibility="private"
+        )
+        prior.change(
+            self._change_prior,
+            [prior, self.opened],
+            [*shown, self.summary, self.own, self.download, self.report, *detail],
+            **latest,
+        )
+        self.make_report.click(self._make_report, None, reports, **working)
+        self.labels.upload(self._compare, self.labels, [self.own, *shown], **looking)
+
+    def _run_of(self, request: gr.Request) -> Run | None:
+        return self._runs.of(str(request.session_hash))
+
+    def _begin(self, value: str, key: str, prior: Prior, request: gr.Request) -> tuple[Any, ...]:
         """Open the run before it waits for a place, so that it can be cancelled from now on."""
+        cleared = "", "", gr.update(value=None, interactive=False), "", "", "", *_closed()
         uploads = read_uploads(value)
         if not uploads:
-            problem = markup.message("There are no files.", "Uploads are deleted after a while; drop them again.")
-            return problem, "", "", *_buttons(ready=False), []
-        total = batch.count_items([upload.path for upload in uploads], [upload.name for upload in uploads])
-        runs.keep(_session(request), Run(classifier.model.codes, classifier.model.prior, prior, total))
-        return _WAITING, "", "", *_buttons(running=True), uploads
+            return markup.message(NO_FILES, EXPIRED_FILES), *cleared, *_buttons(ready=False)
+        run = Run(self._shelf.get(key), prior, uploads, lost=count_listed(value) - len(uploads))
+        self._runs.keep(str(request.session_hash), run)
+        return _WAITING, *cleared, *_buttons(running=True)
 
-    def run_batch(uploads: list[Upload], request: gr.Request) -> Iterator[tuple[Any, ...]]:
-        run = runs.of(_session(request))
-        if not uploads or run is None or run.finished:
+    def _run(self, request: gr.Request) -> Iterator[tuple[Any, ...]]:
+        run = self._run_of(request)
+        if run is None or not run.begin():
             return
-        table_before = ""
+        before: list[str] = []
         try:
-            for _ in classify(classifier, uploads, run):
-                table_now = table_html(run, point)
-                yield (
-                    progress_line(run),
-                    toolbar_html(run),
-                    table_now if table_now != table_before else gr.skip(),
-                    *(gr.skip() for _ in range(3)),
-                )
-                table_before = table_now
+            for _ in classify(run):
+                now = [summary_html(run), toolbar_html(run), rows_html(run), pages_html(run)]
+                # What has not changed stays as it is: a menu that is drawn anew closes under the user's hand.
+                changed = [
+                    html if html != old else gr.skip() for html, old in zip(now, before or [""] * 4, strict=True)
+                ]
+                yield progress_line(run), *changed, *(gr.skip() for _ in range(4))
+                before = now
         finally:
             run.finish()
-        if runs.of(_session(request)) is run:
-            csv = write_csv(classifier, run)
-            yield progress_line(run), toolbar_html(run), table_html(run, point), *_buttons(csv=csv)
+        if self._run_of(request) is run:
+            csv = write_csv(run)
+            yield progress_line(run), summary_html(run), *_rows(run), *_buttons(csv=csv)
 
-    def files_changed(value: str, request: gr.Request) -> Any:
-        run = runs.of(_session(request))
+    def _files_changed(self, value: str, request: gr.Request) -> Any:
+        run = self._run_of(request)
         idle = run is None or run.finished
         return gr.update(interactive=idle and bool(read_uploads(value)))
 
-    def cancel_batch(request: gr.Request) -> Any:
-        runs.cancel(_session(request))
+    def _stop(self, request: gr.Request) -> Any:
+        self._runs.cancel(str(request.session_hash))
         return gr.update(interactive=False)
 
-    def change_view(request: gr.Request, event: gr.EventData) -> tuple[Any, Any]:
-        run = runs.of(_session(request))
+    def _look(self, opened: Opened, request: gr.Request, event: gr.EventData) -> tuple[Any, ...]:
+        """Open a row, or change which rows are shown and how."""
+        run = self._run_of(request)
         if run is None:
-            return "", markup.message("These results have expired.", "Start again to classify the files.")
+            return "", markup.message(EXPIRED_RUN, START_AGAIN), "", *_closed()
         wish = event._data if isinstance(event._data, dict) else {}
-        if isinstance(wish.get("sort"), str):
-            run.sort(wish["sort"])
-        elif isinstance(wish.get("page"), int):
-            run.turn_to(wish["page"])
-        return toolbar_html(run), table_html(run, point)
+        if isinstance(number := wish.get("open"), int):
+            return *(gr.skip() for _ in range(3)), *_detail(run, Opened(number, opened.careful))
+        run.look(wish)
+        return *_rows(run), *(gr.skip() for _ in range(4))
 
-    def change_prior(prior: Prior, request: gr.Request) -> tuple[Any, ...]:
-        run = runs.of(_session(request))
+    def _look_otherwise(self, opened: Opened, request: gr.Request, event: gr.EventData) -> tuple[Any, ...]:
+        run = self._run_of(request)
         if run is None:
-            return gr.skip(), gr.skip(), gr.skip()
-        run.set_prior(prior)
-        csv = gr.update(value=write_csv(classifier, run)) if run.finished else gr.skip()
-        return toolbar_html(run), table_html(run, point), csv
+            return gr.update(visible=True), markup.message(EXPIRED_RUN, START_AGAIN), "", Opened()
+        wish = event._data.get("act") if isinstance(event._data, dict) else None
+        if wish == "carefully":
+            opened = replace(opened, careful=not opened.careful)
+        elif wish == "anyway":
+            opened = replace(opened, anyway=True)
+        return _detail(run, opened)
 
-    results = [progress, toolbar, table, start, cancel, download]
-    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    latest: dict[str, Any] = {**private, "queue": False, "trigger_mode": "always_last"}
-    zone.input(lambda: gr.update(interactive=False), None, start, queue=False, **private)
-    gr.on([zone.upload, zone.clear], files_changed, zone, start, **latest)
-    uploaded = gr.State([])
-    start.click(prepare, [zone, prior], [*results, uploaded], queue=False, **private).then(
-        run_batch, uploaded, results, concurrency_id="batch", concurrency_limit=2, **private
-    )
-    cancel.click(cancel_batch, None, cancel, queue=False, **private)
-    prior.change(change_prior, prior, [toolbar, table, download], **latest)
-    gr.on([toolbar.select, table.select], change_view, None, [toolbar, table], **latest)
+    def _change_prior(self, prior: Prior, opened: Opened, request: gr.Request) -> tuple[Any, ...]:
+        run = self._run_of(request)
+        if run is None:
+            return tuple(gr.skip() for _ in range(11))
+        run.report_stopped.set()  # it would be for the one mix in its first part and for the other in its last
+        run.rows.set_prior(prior)
+        csv = gr.update(value=write_csv(run)) if run.finished else gr.skip()
+        report = gr.update(value=None, interactive=False)
+        detail = _detail(run, opened) if opened.number else tuple(gr.skip() for _ in range(4))
+        return *_rows(run), summary_html(run), own_html(run), csv, report, *detail
+
+    def _make_report(self, request: gr.Request) -> Iterator[tuple[Any, ...]]:
+        run = self._run_of(request)
+        if run is None or not run.finished:
+            return
+        run.report_stopped.clear()
+        total, shown_at = rows_in_report(run), 0.0
+        on, off = gr.update(interactive=True), gr.update(interactive=False)
+        yield progress_bar(MAKING.format(done=0, total=total), 0, total), on, off, off, gr.update(interactive=False)
+        for done in write_report(run, Path(write_csv(run))):
+            if time.monotonic() - shown_at >= UPDATE_SECONDS:
+                yield progress_bar(MAKING.format(done=done, total=total), done, total), *(gr.skip() for _ in range(4))
+                shown_at = time.monotonic()
+        if run.report_stopped.is_set():
+            yield progress_bar(STOPPED, 0, total), off, on, on, off
+        else:
+            ready = gr.update(value=str(run.report), interactive=True)
+            yield progress_bar(READY.format(total=total), total, total), off, on, on, ready
+
+    def _compare(self, path: str, request: gr.Request) -> tuple[Any, ...]:
+        run = self._run_of(request)
+        if run is None:
+            return markup.message(EXPIRED_RUN, START_AGAIN), "", "", ""
+        try:
+            run.compare(read_labels(Path(path)))
+        except UnusableLabels as error:
+            return markup.message(NO_LABELS, str(error)), *(gr.skip() for _ in range(3))
+        return own_html(run), *_rows(run)
 
 
-def _buttons(ready: bool = True, running: bool = False, csv: str | None = None) -> tuple[Any, Any, Any]:
-    """Return updates of Start, Cancel and Download."""
+def _rows(run: Run) -> tuple[str, str, str]:
+    return toolbar_html(run), rows_html(run), pages_html(run)
+
+
+def _detail(run: Run, opened: Opened) -> tuple[Any, ...]:
+    return gr.update(visible=True), *answer(run, opened), opened
+
+
+def _closed() -> tuple[Any, ...]:
+    return gr.update(visible=False), "", "", Opened()
+
+
+def _buttons(ready: bool = True, running: bool = False, csv: str | None = None) -> tuple[Any, ...]:
+    """Return updates of Start, Cancel, Download and of the row of what can be done with a finished run."""
     return (
         gr.update(interactive=ready and not running),
         gr.update(interactive=running),
         gr.update(value=csv, interactive=csv is not None),
+        gr.update(visible=csv is not None),
     )
 
 
-def _session(request: gr.Request) -> str:
-    return str(request.session_hash)
+def build_batch(shelf: Shelf, chosen: gr.State, prior: gr.Radio, runs: Runs) -> None:
+    """Lay out the tab inside the current Blocks and connect it; `chosen` holds the key of the session's model."""
+    BatchTab(shelf, chosen, prior, runs)

@@ -69,11 +69,20 @@ def read_uploads(value: str | None) -> list[Upload]:
 
     The value comes from a browser and may say anything, so a path counts only inside Gradio's upload folder.
     """
+    return [upload for upload in map(_upload, _entries(value)) if upload]
+
+
+def count_listed(value: str | None) -> int:
+    """Return how many uploads a drop zone's value lists, also those that have expired since."""
+    return len(_entries(value))
+
+
+def _entries(value: str | None) -> list[Any]:
     try:
         entries = json.loads(value or "[]")
     except ValueError:
         return []
-    return [upload for upload in map(_upload, entries if isinstance(entries, list) else []) if upload]
+    return entries if isinstance(entries, list) else []
 
 
 def _upload(entry: Any) -> Upload | None:

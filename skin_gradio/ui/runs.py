@@ -1,197 +1,107 @@
-"""What a batch run leaves behind: rows and thumbnails on disk in a folder of its own, until it expires.
+"""The batch runs of all sessions: files, rows and results on disk in a folder of each run's own, until it expires."""
 
-Nothing here grows in memory with the number of files; the page asks for one sorted page of rows at a time.
-"""
-
+import os
 import shutil
-import sqlite3
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any
 
-import numpy as np
+from skin_gradio import batch
+from skin_gradio.classifier import Classifier, Prior
+from skin_gradio.labels import Labels, Match, match
+from skin_gradio.ui.dropzone import Upload
+from skin_gradio.ui.rows import LAYOUTS, PAGE_ROWS, SIDES, SORT_KEYS, STATUSES, Rows, View
 
-from skin_gradio import lesions
-from skin_gradio.classifier import Prior, at_prior
-
-PAGE_ROWS = 50
 CSV_SUFFIXES: dict[Prior, str] = {"collection": "training-mix", "equal": "equal-mix"}
 LIFETIME_SECONDS = 3600.0
-# What a sort key means in SQL. Failed files have no figures and come last when the highest figure comes first.
-SORT_KEYS = {
-    "number": ("number",),
-    "file": ("file COLLATE NOCASE",),
-    "diagnosis": ("name",),
-    "probability": ("probability",),
-    "score": ("score",),
-    "status": ("status", "reason"),
-}
-_SCHEMA = """
-PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;
-CREATE TABLE rows (number INTEGER PRIMARY KEY, file TEXT, status TEXT, reason TEXT, code TEXT, name TEXT,
-                   probability REAL, score REAL, thumbnail BLOB, probabilities BLOB)
-"""
-
-
-class ShownRow(NamedTuple):
-    """A row as the page shows it; a failed file has a reason and neither diagnosis nor figures."""
-
-    number: int
-    file: str
-    status: str
-    reason: str
-    code: str
-    name: str
-    probability: float | None
-    score: float | None
-    thumbnail: bytes | None
-
-
-class KeptRow(NamedTuple):
-    """What is kept of a row: `probabilities` float64 (classes,) at the collection's prior, None if it failed."""
-
-    file: str
-    status: Literal["ok", "failed"]
-    reason: str
-    probabilities: np.ndarray | None
-    score: float | None
-    thumbnail: bytes | None
-
-
-@dataclass
-class View:
-    """Which rows the page shows: a sort key, its direction and the page, from 0."""
-
-    key: str = "number"
-    descending: bool = False
-    page: int = 0
 
 
 class Run:
-    """One batch run's files and state; safe to read from one thread while another one adds rows.
+    """One batch run: its files, the model that answers them, its rows, and how they are looked at.
+
+    The uploads get a second name in the run's folder, so that they stay until the run expires, however long it takes.
 
     Args:
-        codes: the model's diagnoses, in order.
-        mix: how common each was in the training collection.
+        classifier: the model; the session may choose another one meanwhile, the run keeps this one.
         prior: which mix of diagnoses the shown probabilities are for.
-        total: how many files there are.
+        uploads: what is to be classified.
+        lost: how many more files were to be, whose uploads have expired.
     """
 
-    def __init__(self, codes: Sequence[str], mix: Sequence[float], prior: Prior, total: int):
-        self.codes = tuple(codes)
-        self.prior: Prior = prior
-        self.total = total
-        self.done = 0
-        self.failed = 0
+    def __init__(self, classifier: Classifier, prior: Prior, uploads: Sequence[Upload] = (), lost: int = 0):
+        self.classifier = classifier
+        self.point = classifier.operating_point()
+        self.folder = Path(tempfile.mkdtemp(prefix="skin-run-"))
+        self.rows = Rows(self.folder, classifier.model, prior, self.point.threshold)
+        self.uploads = [_kept(upload, self.folder / f"{i}{upload.path.suffix}") for i, upload in enumerate(uploads)]
+        paths, names = [upload.path for upload in self.uploads], [upload.name for upload in self.uploads]
+        self.total = batch.count_items(paths, names)
+        self.lost = lost
+        self.view = View()
+        self.labels: tuple[Labels, Match] | None = None
         self.finished = False
         self.started = self.used = time.monotonic()
         self.seconds = 0.0
-        self.view = View()
         self.cancelled = threading.Event()
-        self.folder = Path(tempfile.mkdtemp(prefix="skin-run-"))
-        self._mix = np.asarray(mix, np.float64)
-        self._lock = threading.Lock()
+        self.report_stopped = threading.Event()
         self.writing = threading.Lock()
         """Held while a CSV is written."""
-        self._deleted = False
-        self._table = sqlite3.connect(self.folder / "rows.sqlite", check_same_thread=False, isolation_level=None)
-        self._table.executescript(_SCHEMA)
+        self._begun = threading.Lock()
+
+    def begin(self) -> bool:
+        """Say whether the run may begin now; it may once."""
+        return self._begun.acquire(blocking=False)
+
+    @property
+    def prior(self) -> Prior:
+        """The mix of diagnoses that the shown probabilities are for."""
+        return self.rows.prior
 
     def csv(self, prior: Prior) -> Path:
         """Return where the CSV for a mix of diagnoses is written; its name says which."""
         return self.folder / f"skin-lesions-{CSV_SUFFIXES[prior]}.csv"
 
     @property
+    def report(self) -> Path:
+        """Where the report for the present mix of diagnoses is written; its name says which."""
+        return self.folder / f"skin-lesions-report-{CSV_SUFFIXES[self.prior]}.zip"
+
+    @property
     def pages(self) -> int:
-        """How many pages the rows fill so far; at least one."""
-        return max(1, -(-self.done // PAGE_ROWS))
+        """How many pages the rows of the view fill so far; at least one."""
+        return max(1, -(-self.rows.matching(self.view) // PAGE_ROWS))
 
-    def add(self, row: KeptRow) -> None:
-        """Keep a row that has just finished."""
-        blob = None if row.probabilities is None else np.asarray(row.probabilities, np.float64).tobytes()
-        with self._lock:
-            if self._deleted:
-                return
-            figures = ("", "", None) if row.probabilities is None else self._top(row.probabilities)
-            self._table.execute(
-                "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (self.done + 1, row.file, row.status, row.reason, *figures, row.score, row.thumbnail, blob),
-            )
-            self.done += 1
-            self.failed += row.status != "ok"
+    def look(self, wish: dict[str, Any]) -> None:
+        """Change the view as a control of the page asks; what makes no sense changes nothing.
 
-    def set_prior(self, prior: Prior) -> None:
-        """Show every row, and those to come, for another mix of diagnoses."""
-        with self._lock:
-            if prior == self.prior or self._deleted:
-                return
-            self.prior = prior
-            for first in range(0, self.done, 1000):
-                kept = self._table.execute(
-                    "SELECT number, probabilities FROM rows"
-                    " WHERE number > ? AND number <= ? AND probabilities NOT NULL",
-                    (first, first + 1000),
-                ).fetchall()
-                self._table.executemany(
-                    "UPDATE rows SET code = ?, name = ?, probability = ? WHERE number = ?",
-                    [(*self._top(np.frombuffer(blob)), number) for number, blob in kept],
-                )
-
-    def at_prior(self, probabilities: np.ndarray, prior: Prior) -> np.ndarray:
-        """Return probabilities that hold for the training collection's mix for another one instead."""
-        return at_prior(probabilities, self._mix, prior)
-
-    def _top(self, probabilities: np.ndarray) -> tuple[str, str, float]:
-        shown = self.at_prior(probabilities, self.prior)
-        place = int(shown.argmax())
-        return self.codes[place], lesions.BY_CODE[self.codes[place]].name, float(shown[place])
-
-    def rows(self) -> list[ShownRow]:
-        """Return the rows of the page that `view` asks for, at most PAGE_ROWS."""
-        view = self.view
-        order = ", ".join(f"{part} {'DESC' if view.descending else 'ASC'}" for part in SORT_KEYS[view.key])
-        with self._lock:
-            if self._deleted:
-                return []
-            found = self._table.execute(
-                "SELECT number, file, status, reason, code, name, probability, score, thumbnail FROM rows"
-                f" ORDER BY {order}, number LIMIT ? OFFSET ?",
-                (PAGE_ROWS, view.page * PAGE_ROWS),
-            ).fetchall()
-        return [ShownRow(*values) for values in found]
-
-    def kept_rows(self, prior: Prior) -> Iterator[KeptRow]:
-        """Yield every row without its thumbnail in the order of the files, probabilities for a mix of diagnoses."""
-        number = 0
-        while True:
-            with self._lock:
-                if self._deleted:
-                    return
-                chunk = self._table.execute(
-                    "SELECT number, file, status, reason, probabilities, score FROM rows WHERE number > ?"
-                    " ORDER BY number LIMIT 500",
-                    (number,),
-                ).fetchall()
-            if not chunk:
-                return
-            number = chunk[-1][0]
-            for _, file, status, reason, blob, score in chunk:
-                probabilities = None if blob is None else self.at_prior(np.frombuffer(blob), prior)
-                yield KeptRow(file, status, reason, probabilities, score, None)
-
-    def sort(self, key: str) -> None:
-        """Sort by a key; by the same key again, turn the order round. Figures start with the highest."""
-        if key in SORT_KEYS:
+        A wish is one of sort, page, layout, diagnosis, side and status with its value. Sorting by the same key again
+        turns the order round; figures start with the highest. Any but a page turns to the first page.
+        """
+        if isinstance(page := wish.get("page"), int):
+            self.view = replace(self.view, page=min(max(page, 0), self.pages - 1))
+        if (key := wish.get("sort")) in tuple(SORT_KEYS):
             again = key == self.view.key
-            self.view = View(key, not self.view.descending if again else key in ("probability", "score"))
+            down = not self.view.descending if again else key in ("probability", "score")
+            self.view = replace(self.view, key=key, descending=down, page=0)
+        codes = self.classifier.model.codes
+        choices = {"layout": LAYOUTS, "diagnosis": ("", *codes), "side": ("", *SIDES), "status": ("", *STATUSES)}
+        for name, allowed in choices.items():
+            if wish.get(name) in allowed:
+                self.view = replace(self.view, **{name: wish[name], "page": 0})
 
-    def turn_to(self, page: int) -> None:
-        """Show another page, the nearest one there is."""
-        self.view.page = min(max(page, 0), self.pages - 1)
+    def compare(self, labels: Labels) -> None:
+        """Set the user's labels against the rows."""
+        found = match(labels, self.rows.files())
+        self.rows.set_labels(found.codes)
+        self.labels = labels, found
+
+    def stop(self) -> None:
+        """Stop what the run is doing: classifying, or else making a report. What it has done stays."""
+        (self.report_stopped if self.finished else self.cancelled).set()
 
     def finish(self) -> None:
         """Note that no more rows will come."""
@@ -202,10 +112,21 @@ class Run:
     def delete(self) -> None:
         """Stop the run and delete its folder."""
         self.cancelled.set()
-        with self._lock:
-            self._deleted = True
-            self._table.close()
+        self.report_stopped.set()
+        self.rows.delete()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _kept(upload: Upload, path: Path) -> Upload:
+    """Return the upload under a name that does not go when uploads expire; itself where it has gone already."""
+    try:
+        os.link(upload.path, path)
+    except OSError:  # another file system, or one without links
+        try:
+            shutil.copyfile(upload.path, path)
+        except OSError:
+            return upload
+    return replace(upload, path=path)
 
 
 class Runs:
@@ -233,9 +154,9 @@ class Runs:
             return run
 
     def cancel(self, session: str) -> None:
-        """Stop a session's run; what it has done stays."""
+        """Stop what a session's run is doing; what it has done stays."""
         if run := self.of(session):
-            run.cancelled.set()
+            run.stop()
 
     def delete_expired(self) -> None:
         """Delete the runs that have ended and that nobody has looked at for the lifetime."""

@@ -78,7 +78,7 @@ def test_labels_give_figures_and_a_filter_for_what_differs(open_page):
     own = page.locator("#batch-own .own")
     own.wait_for()
     text = own.inner_text()
-    assert "3 pictures with a label" in text
+    assert "Pictures with a label: 3." in text
     assert "nowhere.jpg" in text
     assert "“wart” (1)" in text
     assert page.get_by_role("img", name=re.compile("^ROC of the malignancy score")).count() == 1

@@ -221,7 +221,7 @@ def test_a_batch_of_files_and_a_zip_becomes_rows_and_a_csv(open_page):
     scores = [float(text.split()[0]) for text in page.locator("td[data-label='Malignancy score']").all_inner_texts()]
     assert scores == sorted(scores, reverse=True)
     page.get_by_label("Each equally common").check()
-    page.locator("#batch-toolbar", has_text="each equally common").wait_for()
+    page.locator("#batch-pages", has_text="each equally common").wait_for()
     page.wait_for_timeout(500)
     assert downloaded(page) != table
 
