@@ -229,11 +229,22 @@ def figures_section(document: dict[str, Any]) -> str:
         parts += [gate_text(document), gate_table(document)]
     if document.get("elsewhere"):
         parts += [
-            "The same model on other collections. A mean is over the classes that occur there; the model does not know"
-            " which do, and naming another one is an error.",
+            f"The same model on other collections. {_learned_elsewhere(document)} A mean is over the classes that occur"
+            " there; the model does not know which do, and naming another one is an error. Operating points, prediction"
+            " sets and the prior are the first collection's.",
             elsewhere_table(document),
         ]
     return "\n\n".join(parts)
+
+
+def _learned_elsewhere(document: dict[str, Any]) -> str:
+    """Return which of the other collections the model learned from, and which it has never seen."""
+    titles, learned = [other["collection"] for other in document["elsewhere"].values()], document["training"]
+    seen = [title for title in titles if title in learned["collections"]]
+    unseen = [title for title in titles if title not in seen]
+    sentences = [f"It learned from the training part of {' and '.join(seen)}, not from these pictures." if seen else ""]
+    sentences += [f"It learned nothing from {' or '.join(unseen)}." if unseen else ""]
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
 def _either(names: list[str]) -> str:

@@ -34,6 +34,7 @@ ENSEMBLE = "average"
 SHOWN = {
     "equal_balanced_accuracy": "BACC, equal priors",
     "equal_macro_auroc": "macro AUROC",
+    "auroc_mel": "melanoma AUROC",
     "malignant_auroc": "malignant AUROC",
     "binary_equal_balanced_accuracy": "benign/malignant BACC, equal priors",
     "binary_auroc": "benign/malignant AUROC",
@@ -69,7 +70,7 @@ class CompareCommand:
     repeats: int = 1000
     """Bootstrap resamples."""
     readme: Path | None = None
-    """A README in which the first collection's table is put between the marks `MARK: begin` and `MARK: end`."""
+    """A README in which the tables are put between the marks `MARK: begin` and `MARK: end`."""
     mark: str = "comparison"
     """MARK."""
 
@@ -289,7 +290,7 @@ def main() -> None:
             unit: sum(each[unit] for each in expenses.values()) for unit in ("milliseconds", "parameters", "megabytes")
         } | {"input_size": max(each["input_size"] for each in expenses.values())}
     command.output.mkdir(parents=True, exist_ok=True)
-    parts, everything = ["# Comparison"], {}
+    parts, tables, everything = ["# Comparison"], [], {}
     for source in sources:
         given = common_answers(contenders, source, command.part)
         sheets = sheets_of(contenders, source, given)
@@ -298,20 +299,21 @@ def main() -> None:
         compared = compare(sheets, command.repeats)
         everything[source.name] = {**compared, "costs": expenses, "pictures": len(next(iter(sheets.values())).labels)}
         part = next(iter(given.values())).table
+        tables.append((f"{source.title}, {len(part)} pictures", table_of(compared, expenses)))
         parts += [
-            f"## {source.title}, {len(part)} pictures",
+            f"## {tables[-1][0]}",
             *([] if source.grouped else ["Without known lesions, the intervals are too narrow if some repeat."]),
-            table_of(compared, expenses),
+            tables[-1][1],
             f"![Differences on {source.title}](differences-{source.name}.svg)",
         ]
         plot = svg(differences_plot(compared, source.title))
         (command.output / f"differences-{source.name}.svg").write_text(plot, encoding="utf-8")
-        print(f"\n{source.title}, {len(part)} pictures\n\n{table_of(compared, expenses)}")
+        print("\n" + "\n\n".join(tables[-1]))
     (command.output / "comparison.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     (command.output / "comparison.json").write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
     if command.readme:
-        first = everything[sources[0].name]
-        replace_marked(command.readme, command.mark, table_of(first, expenses))
+        shown = [table if len(tables) == 1 else f"**{title}**\n\n{table}" for title, table in tables]
+        replace_marked(command.readme, command.mark, "\n\n".join(shown))
     print(f"\nWritten to {command.output / 'comparison.md'}.")
 
 
