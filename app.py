@@ -114,10 +114,10 @@ def main() -> int:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda *_: sys.exit(0))
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # the address shows at once in a log, too
-    from skin_gradio.ui.expiry import watch
+    from skin_gradio.ui.expiry import Expiry
     from skin_gradio.ui.page import build_page, launch_options
 
-    watch(Path(os.environ["GRADIO_TEMP_DIR"]))
+    Expiry(Path(os.environ["GRADIO_TEMP_DIR"])).watch()
     try:
         build_page(classifier, command.engine, visitors_choice(command)).launch(
             share=command.share,

@@ -9,7 +9,7 @@ import numpy as np
 from skin_gradio import lesions
 from skin_gradio.engines import Engine, Outputs
 from skin_gradio.input_gate import Doubt, InputGate
-from skin_gradio.models import ModelError, ModelFolder, OperatingPoint
+from skin_gradio.models import ModelError, ModelFolder, OperatingPoint, shortened
 from skin_gradio.views import Combination, all_views, turned_back
 
 Prior = Literal["collection", "equal"]
@@ -90,7 +90,7 @@ class Classifier:
             if self._gate:
                 self._try_gate(self._gate)
         except ValueError as error:
-            raise ModelError(f"{model.path}: model.json is not usable: {error}.") from None
+            raise ModelError(f"{model.path}: model.json is not usable: {shortened(str(error))}.") from None
 
     def _try_gate(self, gate: InputGate) -> None:
         """Let the gate judge a blank picture. Raises ValueError where it does not fit the graph's outputs."""

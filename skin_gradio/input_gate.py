@@ -142,7 +142,7 @@ class InputGate:
             return None
         try:
             return cls._parsed(entry)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
             reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
             raise ValueError(f"its input gate cannot be used: {reason}") from None
 

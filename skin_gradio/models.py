@@ -21,7 +21,16 @@ DEFAULT_MODEL = "mobilenet_v2"
 MAX_CARD_BYTES = 4_000_000
 MAX_FILE_BYTES = 1_000_000_000
 """A larger file is neither fetched nor read: no model that this program is for comes near."""
+HUB_SECONDS = 30.0
+"""Without a sign of life for this long the Hub counts as out of reach; its client would wait for ever."""
 MAX_INPUT_SIZE = 1024
+MAX_NAME = 100
+"""Characters of a model's name."""
+MIN_PRIOR = 1e-6
+"""A rarer class would turn rounding errors into probabilities when each class is to count the same."""
+_MAX_LEVELS = 40
+_MAX_NUMBER = 2**53
+_MAX_SAID = 300
 
 
 class ModelError(ValueError):
@@ -97,7 +106,8 @@ def find_model(name: str = DEFAULT_MODEL) -> ModelFolder:
 
 def bundled_models() -> list[str]:
     """Return the names of the models that come with the project."""
-    return sorted(card.parent.name for card in BUNDLED.glob("*/model.json"))
+    found = (card.parent.name for card in BUNDLED.glob("*/model.json"))
+    return sorted(name for name in found if not name.startswith("."))  # an export in the making, or the one it replaces
 
 
 def find_bundled(name: str) -> ModelFolder:
@@ -118,7 +128,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _download(repository: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import constants, get_session, snapshot_download
     from huggingface_hub.errors import (
         DryRunError,
         HFValidationError,
@@ -128,6 +138,9 @@ def _download(repository: str, revision: str | None) -> Path:
     )
 
     wanted: dict[str, Any] = {"repo_id": repository, "revision": revision, "allow_patterns": list(FILES)}
+    hooks = get_session().event_hooks["request"]
+    if _limit_waiting not in hooks:
+        hooks.append(_limit_waiting)
     try:
         with contextlib.suppress(DryRunError):  # the Hub is out of reach: then only what is on this disk already counts
             _check_sizes(repository, snapshot_download(**wanted, dry_run=True))
@@ -138,7 +151,21 @@ def _download(repository: str, revision: str | None) -> Path:
         raise ModelError(f"The Hub's repository {repository} has no revision {revision}.") from None
     except (HTTPError, HFValidationError, OSError) as error:
         reason = " ".join(str(error).split())
-        raise ModelError(f"{repository} could not be fetched from the Hub: {reason}") from None
+        raise ModelError(f"{repository} could not be fetched from the Hub: {shortened(reason)}") from None
+    except ModelError:
+        raise
+    except (AttributeError, LookupError, TypeError, ValueError):  # what its client makes of an answer that is none
+        raise ModelError(
+            f"{repository} could not be fetched: what answers at {constants.ENDPOINT} does not speak as the Hub does;"
+            " perhaps a network that wants a login, or a proxy."
+        ) from None
+
+
+def _limit_waiting(request: Any) -> None:
+    """Give a request of the Hub's client a time limit where it has none."""
+    given = request.extensions.get("timeout") or {}
+    limits = {kind: given.get(kind) for kind in ("connect", "read", "write", "pool")}
+    request.extensions["timeout"] = {kind: HUB_SECONDS if limit is None else limit for kind, limit in limits.items()}
 
 
 def _check_sizes(repository: str, files: list[Any]) -> None:
@@ -157,64 +184,97 @@ def read_folder(folder: Path, origin: str = "") -> ModelFolder:
     """
     card = read_card(folder)
     if (version := card.get("format_version")) != FORMAT_VERSION:
-        raise ModelError(f"{folder}: model.json has format version {version!r}; this program reads {FORMAT_VERSION}.")
+        shown = shortened(repr(version))
+        raise ModelError(f"{folder}: model.json has format version {shown}; this program reads {FORMAT_VERSION}.")
     checksums = card.get("sha256")
     if not isinstance(checksums, dict) or not {"model.keras", "model.onnx"} <= set(checksums):
         raise ModelError(f"{folder}: model.json lacks the checksums of model.keras and model.onnx.")
     for file_name, expected in checksums.items():
         if file_name not in FILES:
-            raise ModelError(f"{folder}: model.json lists a file that is no part of a model folder: {file_name!r}.")
-        if not (folder / file_name).is_file():
-            raise ModelError(f"{folder}: {file_name} is missing.")
-        if (size := (folder / file_name).stat().st_size) > MAX_FILE_BYTES:
-            raise ModelError(f"{folder}: {file_name} has {size:,} bytes; up to {MAX_FILE_BYTES:,} are read.")
-        if _checksum(folder / file_name) != expected:
-            raise ModelError(f"{folder}: {file_name} is damaged or was changed: its checksum is not model.json's.")
+            shown = shortened(repr(file_name))
+            raise ModelError(f"{folder}: model.json lists a file that is no part of a model folder: {shown}.")
+        _check_file(folder, file_name, expected)
     try:
         return _parse(folder, card, origin)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{folder}: model.json is not usable: {error}.") from None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise ModelError(f"{folder}: model.json is not usable: {shortened(reason)}.") from None
 
 
-def _checksum(path: Path) -> str:
+def shortened(text: str) -> str:
+    """Return as much of a text from a model.json as a message has room for."""
+    return text if len(text) <= _MAX_SAID else f"{text[:_MAX_SAID]} ..."
+
+
+def _check_file(folder: Path, name: str, expected: Any) -> None:
+    """Raise ModelError unless a file is there, not too large, and has the checksum that model.json expects."""
+    path = folder / name
     try:
-        return sha256(path)
+        if (size := path.stat().st_size) > MAX_FILE_BYTES:
+            raise ModelError(f"{folder}: {name} has {size:,} bytes; up to {MAX_FILE_BYTES:,} are read.")
+        whole = sha256(path) == expected
+    except FileNotFoundError:
+        raise ModelError(f"{folder}: {name} is missing.") from None
     except OSError as error:
-        raise ModelError(f"{path.parent}: {path.name} cannot be read: {error.strerror or error}.") from None
+        raise ModelError(f"{folder}: {name} cannot be read: {error.strerror or error}.") from None
+    if not whole:
+        raise ModelError(f"{folder}: {name} is damaged or was changed: its checksum is not model.json's.")
 
 
 def read_card(folder: Path) -> dict[str, Any]:
-    """Return a folder's model.json as it stands. Raises ModelError where there is none or it is no table."""
+    """Return a folder's model.json as it stands.
+
+    Raises ModelError where there is none, it is no table, or it holds what no program could show or calculate with:
+    deep nesting, numbers beyond 2**53, text that is not Unicode.
+    """
     path = folder / "model.json"
     try:
         if path.stat().st_size > MAX_CARD_BYTES:
             raise ModelError(f"{folder}: model.json is larger than {MAX_CARD_BYTES} bytes.")
         card = json.loads(path.read_text(encoding="utf-8"))
+        _check_values(card, _MAX_LEVELS)
     except FileNotFoundError:
         raise ModelError(f"{folder}: model.json is missing; this is no model folder.") from None
     except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, ModelError):
             raise
-        raise ModelError(f"{folder}: model.json cannot be read: {error}") from None
+        raise ModelError(f"{folder}: model.json cannot be read: {shortened(str(error))}") from None
     if not isinstance(card, dict):
         raise ModelError(f"{folder}: model.json holds no table.")
     return card
 
 
+def _check_values(value: Any, levels: int) -> None:
+    """Raise ValueError where a value of a model.json is nested too deep, too large or broken text."""
+    if isinstance(value, str):
+        value.encode()
+    elif isinstance(value, int) and abs(value) > _MAX_NUMBER:
+        raise ValueError("it holds a number beyond 2**53")
+    elif isinstance(value, (dict, list)):
+        if not levels:
+            raise ValueError(f"it is nested more than {_MAX_LEVELS} levels deep")
+        for part in (*value, *value.values()) if isinstance(value, dict) else value:
+            _check_values(part, levels - 1)
+
+
 def _parse(folder: Path, card: dict[str, Any], origin: str) -> ModelFolder:
     codes = tuple(card["classes"])
-    if not codes or len(set(codes)) != len(codes) or any(code not in lesions.BY_CODE for code in codes):
+    if len(codes) < 2 or len(set(codes)) != len(codes) or any(code not in lesions.BY_CODE for code in codes):
         raise ValueError(f"its classes are {list(codes)}, this program knows {list(lesions.CODES)}")
     prior = tuple(float(value) for value in card["prior"])
-    if len(prior) != len(codes) or not all(0 < value <= 1 for value in prior) or abs(sum(prior) - 1) > 1e-3:
-        raise ValueError(f"its prior must be {len(codes)} positive numbers with the sum 1, and is {list(prior)}")
+    if len(prior) != len(codes) or not all(MIN_PRIOR <= value <= 1 for value in prior) or abs(sum(prior) - 1) > 1e-3:
+        raise ValueError(
+            f"its prior must be {len(codes)} numbers from {MIN_PRIOR:g} on with the sum 1, and is {list(prior)}"
+        )
     size = card["input_size"]
     if not isinstance(size, int) or not 16 <= size <= MAX_INPUT_SIZE:
         raise ValueError(f"its input size must be a whole number from 16 to {MAX_INPUT_SIZE}, and is {size!r}")
+    if not isinstance(name := card["name"], str) or not 0 < len(name) <= MAX_NAME:
+        raise ValueError(f"its name must be a text of 1 to {MAX_NAME} characters, and is {name!r}")
     points = _operating_points(card)
     # A Hub snapshot's folder is named by its commit; elsewhere the checksums say which version this is.
     revision = folder.name if origin else str(card["sha256"]["model.onnx"])[:12]
-    return ModelFolder(folder, str(card["name"]), origin + revision, codes, prior, size, points, card)
+    return ModelFolder(folder, name, origin + revision, codes, prior, size, points, card)
 
 
 def _operating_points(card: dict[str, Any]) -> tuple[OperatingPoint, ...]:

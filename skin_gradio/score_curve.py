@@ -9,6 +9,9 @@ import numpy as np
 from skin_gradio import lesions
 from skin_gradio.models import ModelFolder, OperatingPoint
 
+MAX_PICTURES = 10**9
+"""A larger count in a model.json is none of pictures, and the sum of some such is no number any more."""
+
 
 @dataclass(frozen=True)
 class ScoreCurve:
@@ -78,10 +81,12 @@ def _from_histogram(metrics: Any) -> ScoreCurve | None:
         held = metrics["malignancy_scores"]
         thresholds = np.array(held["thresholds"], float)
         malignant, others = (np.array(held[kind], int) for kind in ("malignant", "benign"))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, OverflowError, TypeError, ValueError):
         return None
     whole = thresholds.ndim == 1 and thresholds.shape == malignant.shape == others.shape and len(thresholds) > 0
-    if not whole or (np.diff(thresholds) <= 0).any() or min(malignant.min(), others.min()) < 0:
+    if not whole or not ((thresholds >= 0) & (thresholds <= 1)).all() or not (np.diff(thresholds) > 0).all():
+        return None
+    if min(malignant.min(), others.min()) < 0 or max(malignant.max(), others.max()) > MAX_PICTURES:
         return None
     if not malignant.sum() or not others.sum():
         return None

@@ -11,6 +11,8 @@ import numpy as np
 
 COUNT = 8
 Average = Literal["probabilities", "log_probabilities"]
+TEMPERATURES = (0.01, 100.0)
+"""No calibration ends beyond these; a temperature next to 0 would make every answer an overflow."""
 
 
 def all_views(picture: np.ndarray) -> np.ndarray:
@@ -55,8 +57,11 @@ class Combination:
             raise ValueError(f"the calibration of its views cannot be read: {error}") from None
         if average not in get_args(Average):
             raise ValueError(f"its views can be averaged as {' or '.join(get_args(Average))}, not as {average!r}")
-        if bias.shape != (len(card["classes"]),) or not np.isfinite(bias).all() or not 0 < temperature < np.inf:
-            raise ValueError("its views need a positive temperature and one finite bias for each class")
+        low, high = TEMPERATURES
+        if bias.shape != (len(card["classes"]),) or not np.isfinite(bias).all() or not low <= temperature <= high:
+            raise ValueError(
+                f"its views need a temperature from {low:g} to {high:g} and one finite bias for each class"
+            )
         return cls(average, temperature, bias)
 
     def probabilities(self, views: np.ndarray, prior: np.ndarray) -> np.ndarray:

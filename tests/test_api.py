@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -22,7 +21,7 @@ from gradio_client import Client, handle_file
 from skin_gradio import lesions
 from skin_gradio.ui.dropzone import uploaded_path
 from skin_gradio.ui.examples import write_examples
-from skin_gradio.ui.expiry import delete_expired
+from skin_gradio.ui.expiry import Expiry
 from tests.browser.conftest import free_port, wait_for_page
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -235,13 +234,16 @@ def test_an_upload_expires_and_a_new_one_does_not(tmp_path):
     folder = tmp_path / "uploads" / "hash"
     folder.mkdir(parents=True)
     (folder / "old.jpg").write_bytes(b"a picture")
-    time.sleep(0.2)
-    now = (folder / "old.jpg").stat().st_ctime
-    delete_expired(tmp_path / "uploads", age=3600, now=now + 3599)
+    expiry = Expiry(tmp_path / "uploads", age=3600)
+    expiry.sweep(now=0)
+    (folder / "new.jpg").write_bytes(b"a picture")
+    expiry.sweep(now=3599)
     assert (folder / "old.jpg").exists()
-    delete_expired(tmp_path / "uploads", age=3600, now=now + 3601)
-    assert not (folder / "old.jpg").exists()
-    assert (tmp_path / "uploads").exists()
+    expiry.sweep(now=3601)
+    assert [path.name for path in folder.iterdir()] == ["new.jpg"]
+    expiry.sweep(now=7201)
+    expiry.sweep(now=10802)
+    assert list((tmp_path / "uploads").iterdir()) == []
 
 
 def test_what_requests_left_on_disk_lies_where_it_expires(app, client, lesion):
@@ -252,7 +254,7 @@ def test_what_requests_left_on_disk_lies_where_it_expires(app, client, lesion):
     own = [path for path in kept if not path.is_relative_to(uploads)]
     assert all("skin-drawings" in str(path) for path in own)
     assert any(path.suffix == ".csv" for path in kept)
-    delete_expired(uploads, age=0, now=time.time() + 1)
+    Expiry(uploads, age=0).sweep()
     assert not [path for path in uploads.rglob("*") if path.is_file()]
 
 

@@ -69,8 +69,8 @@ def test_a_model_that_says_nothing_of_views_gets_the_plain_average():
     ("changes", "reason"),
     [
         ({"average": "median"}, "not as 'median'"),
-        ({"temperature": 0}, "positive temperature"),
-        ({"temperature": float("inf")}, "positive temperature"),
+        ({"temperature": 0}, "a temperature from 0.01 to 100"),
+        ({"temperature": float("inf")}, "a temperature from 0.01 to 100"),
         ({"temperature": "hot"}, "cannot be read"),
         ({"bias": [0.0, 0.0]}, "one finite bias for each class"),
         ({"bias": [0.0, 0.0, float("nan")]}, "one finite bias for each class"),

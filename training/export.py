@@ -174,6 +174,8 @@ def export_folder(
 ) -> None:
     """Write a calibrated model folder; an older one of the name is replaced at the end.
 
+    Until then it is made in a hidden folder beside it, which no program takes for a model.
+
     Args:
         trained: a model of `training.networks.build` with the weights to ship.
         experiment: what trained it.
@@ -192,8 +194,8 @@ def export_folder(
     malignant = np.array(lesions.malignant_mask(codes))
     score = probabilities[:, malignant].sum(axis=1)
 
-    partial = folder.with_name(f"partial-{folder.name}")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial, old = (folder.with_name(f".{state}-{folder.name}") for state in ("partial", "old"))
+    _tidy(folder, partial, old)
     partial.mkdir(parents=True)
     model = inference_model(trained, prior, calibration, experiment.input_size)
     model.save(partial / "model.keras")
@@ -221,12 +223,17 @@ def export_folder(
     }
     write_document(partial, document)
     if folder.exists():
-        old = folder.with_name(f"old-{folder.name}")
         folder.rename(old)
-        partial.rename(folder)
-        shutil.rmtree(old)
-    else:
-        partial.rename(folder)
+    partial.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _tidy(folder: Path, partial: Path, old: Path) -> None:
+    """Remove what an export that was killed has left, and put back the folder that it had put aside."""
+    shutil.rmtree(partial, ignore_errors=True)
+    if old.exists() and not folder.exists():
+        old.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_document(folder: Path, document: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from training.command import UserError
 from training.experiment import Experiment, Phase
 
 Row = dict[str, float]
+_HDF5_BYTES = 4096  # what a weights file needs for each variable besides its numbers, at most
 
 
 @dataclass
@@ -167,7 +169,7 @@ def _epoch_end(
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             model = self.model
             state_file = f"state-{epoch + 1}.weights.h5"
-            _write(folder / state_file, model.save_weights)
+            _write(folder / state_file, model)
             raw = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
             model.optimizer.finalize_variable_values(model.trainable_variables)
             for variable in model.trainable_variables:
@@ -180,7 +182,7 @@ def _epoch_end(
             if score > progress.best_score:
                 progress.best_score, progress.best_epoch = score, epoch
                 progress.best_file = f"best-{epoch + 1}.weights.h5"
-                _write(folder / progress.best_file, model.save_weights)
+                _write(folder / progress.best_file, model)
             for variable, value in zip(model.trainable_variables, raw, strict=True):
                 variable.assign(value)
             model.stop_training = epoch - progress.best_epoch >= experiment.patience
@@ -331,15 +333,32 @@ def _fingerprint(experiment: Experiment, data_fingerprint: str) -> str:
     return json.dumps([experiment.as_dict(), data_fingerprint], sort_keys=True)
 
 
-def _write(path: Path, save: Any) -> None:
-    """Save on process 0, under another name first, so that a file of this name is always whole."""
+def _write(path: Path, model: Any) -> None:
+    """Save weights on process 0, under another name first, so that a file of this name is always whole.
+
+    Raises OSError that names the file when the disk is full.
+    """
     from training import distribution
 
     if distribution.is_first():
         partial = path.with_name(f"partial-{path.name}")
+        variables = [*model.variables, *model.optimizer.variables]
+        _claim(partial, sum(4 * int(np.prod(one.shape)) + _HDF5_BYTES for one in variables))
         with distribution.alone():
-            save(partial)
+            model.save_weights(partial)
         partial.replace(path)
+
+
+def _claim(path: Path, size: int) -> None:
+    """Find out whether a file of so many bytes can be written: on a full disk HDF5 ends the process without a word."""
+    if not hasattr(os, "posix_fallocate"):  # macOS and Windows
+        return
+    try:
+        with path.open("wb") as handle:
+            os.posix_fallocate(handle.fileno(), 0, size)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def read_progress(folder: Path) -> Progress | None:

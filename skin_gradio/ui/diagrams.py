@@ -31,13 +31,15 @@ class Group:
 def groups(bins: Sequence[Mapping[str, Any]]) -> list[Group]:
     """Return model.json's bins of a reliability diagram.
 
-    Raises KeyError, TypeError or ValueError where they are none.
+    Raises KeyError, OverflowError, TypeError or ValueError where they are none.
     """
     found = [
         Group(int(one["count"]), *(float(one[key]) for key in ("confidence", "share", "low", "high"))) for one in bins
     ]
     if not found or not all(0 <= value <= 1 for one in found for value in (one.stated, one.share, one.low, one.high)):
         raise ValueError("a reliability diagram needs shares from 0 to 1")
+    if not all(one.count > 0 for one in found):
+        raise ValueError("each group of a reliability diagram needs pictures")
     return found
 
 

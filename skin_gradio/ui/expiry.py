@@ -1,7 +1,7 @@
 """Deletes what was uploaded, and what was made of it, when its time has come.
 
-Gradio deletes the uploads and downloads that it knows of; this also finds the rest: pictures that came with an MCP
-request, and the CSV files of the endpoints.
+Gradio knows only of its own uploads and downloads, and goes by the clock on the wall. This also finds the rest,
+pictures that came with an MCP request and the CSV files of the endpoints, and goes by a clock that never jumps.
 """
 
 import contextlib
@@ -9,38 +9,74 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from skin_gradio.ui.runs import LIFETIME_SECONDS
 
 INTERVAL_SECONDS = 300.0
 
 
-def delete_expired(folder: Path, age: float = LIFETIME_SECONDS, now: float | None = None) -> None:
-    """Delete the files in a folder that were last changed more than `age` seconds before `now`, and emptied folders."""
-    limit = (time.time() if now is None else now) - age
-    for parent, _, names in os.walk(folder, topdown=False):
-        for name in names:
-            path = Path(parent, name)
-            with contextlib.suppress(OSError):  # gone meanwhile
-                if path.lstat().st_ctime < limit:
-                    path.unlink()
-        if Path(parent) != folder:
-            with contextlib.suppress(OSError):  # not empty
-                _remove_if_old(Path(parent), limit)
+class _Seen(NamedTuple):
+    """A file or folder as it was found, and when it was first found like that, monotonic seconds."""
+
+    inode: int
+    changed: int
+    since: float
 
 
-def _remove_if_old(folder: Path, limit: float) -> None:
-    # A young empty folder may be about to be filled.
-    if folder.stat().st_ctime < limit:
-        folder.rmdir()
+class Expiry:
+    """The files in a folder, and for how long each has been there unchanged.
+
+    A file's times are of no use for that: when the computer's clock is set right, or the hour changes, every file
+    would be too old at once, or would stay for ever.
+
+    Args:
+        folder: what lies below it expires; the folder itself stays.
+        age: after how many seconds.
+    """
+
+    def __init__(self, folder: Path, age: float = LIFETIME_SECONDS):
+        self._folder = folder
+        self._age = age
+        self._seen: dict[Path, _Seen] = {}
+
+    def sweep(self, now: float | None = None) -> None:
+        """Delete the files that have not changed since a sweep at least `age` seconds ago, and such emptied folders.
+
+        Args:
+            now: monotonic seconds; those of this moment when None.
+        """
+        now = time.monotonic() if now is None else now
+        seen: dict[Path, _Seen] = {}
+        for parent, _, names in os.walk(self._folder, topdown=False):
+            found = [Path(parent, name) for name in names]
+            for path in found if Path(parent) == self._folder else [*found, Path(parent)]:
+                with contextlib.suppress(OSError):  # gone meanwhile, or a folder that is not empty
+                    seen[path] = self._looked_at(path, now)
+                    if now - seen[path].since >= self._age:
+                        _delete(path)
+        self._seen = seen
+
+    def _looked_at(self, path: Path, now: float) -> _Seen:
+        stat = path.lstat()
+        before = self._seen.get(path)
+        if before and (before.inode, before.changed) == (stat.st_ino, stat.st_ctime_ns):
+            return before
+        return _Seen(stat.st_ino, stat.st_ctime_ns, now)
+
+    def watch(self, interval: float = INTERVAL_SECONDS) -> None:
+        """Sweep every `interval` seconds, in a thread that ends with the program."""
+
+        def loop() -> None:
+            while True:
+                self.sweep()
+                time.sleep(interval)
+
+        threading.Thread(target=loop, name="expire uploads", daemon=True).start()
 
 
-def watch(folder: Path, interval: float = INTERVAL_SECONDS) -> None:
-    """Delete a folder's expired files every `interval` seconds, in a thread that ends with the program."""
-
-    def loop() -> None:
-        while True:
-            time.sleep(interval)
-            delete_expired(folder)
-
-    threading.Thread(target=loop, name="expire uploads", daemon=True).start()
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        path.rmdir()  # a young empty folder may be about to be filled, so it waits as long as a file
+    else:
+        path.unlink()

@@ -20,7 +20,7 @@ from skin_gradio.ui.examples import write_examples
 from skin_gradio.ui.markup import PRIOR_NAMES
 from skin_gradio.ui.model_choice import build_model_choice
 from skin_gradio.ui.outside import fetch_nothing
-from skin_gradio.ui.runs import LIFETIME_SECONDS, Runs
+from skin_gradio.ui.runs import Runs
 from skin_gradio.ui.shelf import Shelf
 from skin_gradio.ui.single import build_single
 
@@ -36,6 +36,9 @@ PRIOR_HELP = (
     " this choice."
 )
 
+# How often and after how many seconds Gradio deletes uploads, by a clock that may jump: a long stop for a page that
+# nothing watches over as app.py does.
+_LONG_STOP = (600, 24 * 3600)
 # Gradio scopes a style sheet to the page's content, which the footer is no part of. A phone sees one link, no divider.
 # A link like /#about opens a tab; the first tab puts its own name into the address, so what stood there is kept before.
 _HEAD = (
@@ -69,7 +72,7 @@ def build_page(classifier: Classifier, engine: EngineName = "auto", choice: Choi
     shelf, runs = Shelf(classifier, engine, choice), Runs()
     drawings_folder = Path(tempfile.mkdtemp(prefix="skin-drawings-"))
     drawings = write_examples(drawings_folder)
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, int(LIFETIME_SECONDS))) as page:
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=_LONG_STOP) as page:
         gr.HTML(
             f'<div class="disclaimer" role="note">{DISCLAIMER}</div>', elem_id="disclaimer", apply_default_css=False
         )
