@@ -55,7 +55,7 @@ _HEADINGS = {
 }
 
 
-def build_about(shelf: Shelf, chosen: gr.State, language: gr.State) -> None:
+def build_about(shelf: Shelf, chosen: gr.State, language: gr.HTML) -> None:
     """Lay out the tab inside the current Blocks; it follows the key of the session's model and the language."""
     with gr.Column(elem_classes="about"):
         model = shelf.first.model
@@ -67,7 +67,7 @@ def build_about(shelf: Shelf, chosen: gr.State, language: gr.State) -> None:
         return about_html(now), licence(now)
 
     gr.on(
-        [chosen.change, language.change],
+        [chosen.change, language.input],
         show,
         chosen,
         [facts, owed],

@@ -114,7 +114,7 @@ def own_html(run: Run) -> str:
 class BatchTab:
     """The tab's widgets and what their events do; a session's state is in its `Run`, in `runs`."""
 
-    def __init__(self, shelf: Shelf, chosen: gr.State, prior: gr.Radio, language: gr.State, runs: Runs):
+    def __init__(self, shelf: Shelf, chosen: gr.State, prior: gr.Radio, language: gr.HTML, runs: Runs):
         self._shelf, self._runs = shelf, runs
         self._lay_out()
         self._connect(chosen, prior, language)
@@ -152,7 +152,7 @@ class BatchTab:
         self.pages = gr.HTML("", js_on_load=SCRIPT, elem_id="batch-pages", **html)
         self.opened = gr.State(Opened())
 
-    def _connect(self, chosen: gr.State, prior: gr.Radio, language: gr.State) -> None:
+    def _connect(self, chosen: gr.State, prior: gr.Radio, language: gr.HTML) -> None:
         private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         latest: dict[str, Any] = {**private, "queue": False, "trigger_mode": "always_last"}
         looking: dict[str, Any] = {**private, "concurrency_id": "single", "trigger_mode": "always_last"}
@@ -182,9 +182,7 @@ class BatchTab:
             [*shown, self.summary, self.own, self.download, self.report, *detail],
             **latest,
         )
-        language.change(
-            self._say_again, self.opened, [*shown, self.progress, self.summary, self.own, *detail], **latest
-        )
+        language.input(self._say_again, self.opened, [*shown, self.progress, self.summary, self.own, *detail], **latest)
         self.make_report.click(self._make_report, None, reports, **working)
         self.labels.upload(self._compare, self.labels, [self.own, *shown], **looking)
 
@@ -326,14 +324,14 @@ def _buttons(ready: bool = True, running: bool = False, csv: str | None = None) 
     )
 
 
-def build_batch(shelf: Shelf, chosen: gr.State, prior: gr.Radio, language: gr.State, runs: Runs) -> None:
+def build_batch(shelf: Shelf, chosen: gr.State, prior: gr.Radio, language: gr.HTML, runs: Runs) -> None:
     """Lay out the tab inside the current Blocks and connect it.
 
     Args:
         shelf: the models that can be opened.
         chosen: the key of the session's model, which answers the next run.
         prior: the mix of cases that is answered for.
-        language: of the session; what a run shows follows its change.
+        language: the control; what a run shows follows its `input`.
         runs: of all sessions.
     """
     BatchTab(shelf, chosen, prior, language, runs)

@@ -40,14 +40,14 @@ DOUBTED = Text("compare.doubted")
 HIGHER, LOWER = Text("compare.higher"), Text("compare.lower")
 
 
-def build_compare(shelf: Shelf, chosen: gr.State, prior: gr.Radio, language: gr.State, asked: gr.State) -> None:
+def build_compare(shelf: Shelf, chosen: gr.State, prior: gr.Radio, language: gr.HTML, asked: gr.State) -> None:
     """Lay out the tab inside the current Blocks and connect it.
 
     Args:
         shelf: the models that can be opened.
         chosen: the key of the session's model, the first of the two.
         prior: the mix of cases that both answer for.
-        language: of the session; the comparison follows its change.
+        language: the control; the comparison follows its `input`.
         asked: the `Question` of the tab for one picture, whose picture can be taken.
     """
     current = gr.State(None)
@@ -96,7 +96,7 @@ def build_compare(shelf: Shelf, chosen: gr.State, prior: gr.Radio, language: gr.
     zone.upload(compare_upload, [zone, chosen, second, prior], [result, current], **shared)
     take.click(compare_taken, [asked, chosen, second, prior], [result, current], **shared)
     gr.on(
-        [second.change, chosen.change, prior.change, language.change],
+        [second.change, chosen.change, prior.change, language.input],
         compare_again,
         [current, chosen, second, prior],
         result,

@@ -26,7 +26,8 @@ HEAD = """<script>
     return navigator.languages.map((tag) => tag.split("-")[0]).find((tag) => known.includes(tag)) ?? known[0];
   })();
 </script>""".replace("LANGUAGES", json.dumps(list(LANGUAGES)))
-_SWITCH_SCRIPT = """const mark = () => {
+# The value is the code of the session's language; `input` says that it has become another one.
+_SCRIPT = """const mark = () => {
   for (const button of element.querySelectorAll("[data-language]"))
     button.setAttribute("aria-pressed", String(button.dataset.language === document.documentElement.lang));
 };
@@ -36,10 +37,20 @@ element.addEventListener("click", (event) => {
   const address = new URL(location.href);
   address.searchParams.set("lang", button.dataset.language);
   history.replaceState(null, "", address);
+  document.documentElement.lang = button.dataset.language;
   trigger("select");
+});
+watch("value", () => {
+  document.documentElement.lang = props.value;
+  trigger("input");
 });
 new MutationObserver(mark).observe(document.documentElement, { attributeFilter: ["lang"] });
 mark();"""
+_NAME = """() => {
+  const { title, ...names } = NAMES[document.documentElement.lang];
+  document.title = title;
+  for (const [id, name] of Object.entries(names)) document.getElementById(id)?.setAttribute("aria-label", name);
+}"""
 
 
 def spoken(kind: Callable[..., Widget], parts: Mapping[str, Part], **options: Any) -> Widget:
@@ -60,39 +71,33 @@ def _said(parts: Mapping[str, Part]) -> dict[str, Any]:
 
 
 def language_switch() -> gr.HTML:
-    """Return the control by which a visitor chooses the language."""
+    """Return the control by which a visitor chooses the language; its value is the language's code.
+
+    Its `input` event says that the session's language has become another one: what is no label is drawn anew then.
+    """
     buttons = "".join(
         f'<button type="button" data-language="{code}" lang="{code}" aria-pressed="false"'
         f' aria-label="{name}">{code.upper()}</button>'
         for code, name in LANGUAGES.items()
     )
     return gr.HTML(
-        f'<div class="languages" role="group" aria-label="{GROUP}">{buttons}</div>',
-        js_on_load=_SWITCH_SCRIPT,
+        DEFAULT,
+        html_template=f'<div class="languages" role="group" aria-label="{GROUP}">{buttons}</div>',
+        js_on_load=_SCRIPT,
         elem_id="language",
         apply_default_css=False,
     )
 
 
-def connect_language(
-    page: gr.Blocks, switch: gr.HTML, language: gr.State, named: Callable[[], Mapping[str, str]]
-) -> None:
+def connect_language(page: gr.Blocks, language: gr.HTML, named: Callable[[], Mapping[str, str]]) -> None:
     """Make all widgets of a page that `spoken` made follow the language of the session; called when all are there.
 
     Args:
         page: the page; where it opens in English nothing is sent.
-        switch: the control.
-        language: gets the code of the session's language, so that its `change` draws anew what is no label.
+        language: the control.
         named: returns texts that only the browser sets: the document's title, and names of elements by their ids.
     """
     followers = [block for block in page.blocks.values() if block in _parts]
-    names = json.dumps(in_each_language(lambda: dict(named())))
-    speak = f"""(language) => {{
-      document.documentElement.lang = language;
-      const {{ title, ...names }} = {names}[language];
-      document.title = title;
-      for (const [id, name] of Object.entries(names)) document.getElementById(id)?.setAttribute("aria-label", name);
-    }}"""
 
     def relabel(request: gr.Request) -> list[Any]:
         code = language_of(request)
@@ -100,12 +105,10 @@ def connect_language(
             return [code, *(gr.update(**_said(_parts[block])) for block in followers)]
 
     def greet(request: gr.Request) -> list[Any]:
-        code = language_of(request)
-        return [code, *(gr.skip() for _ in followers)] if code == DEFAULT else relabel(request)
+        return [gr.skip()] * (len(followers) + 1) if language_of(request) == DEFAULT else relabel(request)
 
     quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-    for event in (
-        page.load(greet, None, [language, *followers], **quiet),
-        switch.select(relabel, None, [language, *followers], **quiet),
-    ):
-        event.then(None, language, None, js=speak, api_visibility="private")
+    page.load(greet, None, [language, *followers], **quiet)
+    language.select(relabel, None, [language, *followers], **quiet)
+    name = _NAME.replace("NAMES", json.dumps(in_each_language(lambda: dict(named()))))
+    gr.on([page.load, language.input], None, js=name, api_visibility="private")

@@ -30,13 +30,13 @@ NOT_CHANGED = Text("model_choice.not_changed")
 NOTHING_TYPED = "Type a folder or a Hub id first."
 
 
-def build_model_choice(shelf: Shelf, chosen: gr.State, language: gr.State) -> None:
+def build_model_choice(shelf: Shelf, chosen: gr.State, language: gr.HTML) -> None:
     """Lay out the choice, folded away, inside the current Blocks.
 
     Args:
         shelf: the models that can be opened.
         chosen: is set to the key of the session's model.
-        language: of the session; what the choice says follows its change.
+        language: the control; what the choice says follows its `input`.
     """
     with gr.Accordion(TITLE.format(name=shown_name(shelf.first.model)), open=False, elem_id="model-choice") as fold:
         offered = spoken(
@@ -76,7 +76,7 @@ def build_model_choice(shelf: Shelf, chosen: gr.State, language: gr.State) -> No
     shared: dict[str, Any] = {"concurrency_id": "models", "concurrency_limit": 2, **private}
     offered.input(switch, [offered, chosen], results, **shared)
     gr.on([use.click, typed.submit], switch, [typed, chosen], results, **shared)
-    language.change(lambda key: _shown(shelf, shelf.get(key)), chosen, [status, fold, offered], queue=False, **private)
+    language.input(lambda key: _shown(shelf, shelf.get(key)), chosen, [status, fold, offered], queue=False, **private)
 
 
 def switching(shelf: Shelf, name: str) -> Iterator[str | Classifier]:

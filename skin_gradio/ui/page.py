@@ -24,7 +24,7 @@ from skin_gradio.ui.outside import fetch_nothing
 from skin_gradio.ui.runs import LIFETIME_SECONDS, Runs
 from skin_gradio.ui.shelf import Shelf
 from skin_gradio.ui.single import build_single
-from skin_gradio.ui.words import DEFAULT, Text
+from skin_gradio.ui.words import Text
 
 TITLE = Text("page.title")
 ONE_PICTURE, MANY_PICTURES = Text("page.one_picture"), Text("page.many_pictures")
@@ -42,7 +42,7 @@ _HEAD = (
     "<script>window.linkedTab = location.hash.slice(1);</script>"
 )
 _OPEN_LINKED_TAB = "() => document.getElementById(`${window.linkedTab}-button`)?.click()"
-_NAME_TAB_IN_ADDRESS = '() => history.replaceState(null, "", "#TAB")'
+_NAME_TAB_IN_ADDRESS = '() => history.replaceState(null, "", `${location.pathname}${location.search}#TAB`)'
 
 
 def _asked(classifier: Classifier) -> str:
@@ -76,7 +76,7 @@ def build_page(classifier: Classifier, engine: EngineName = "auto", choice: Choi
     drawings_folder = Path(tempfile.mkdtemp(prefix="skin-drawings-"))
     drawings = write_examples(drawings_folder)
     with gr.Blocks(title=str(TITLE), analytics_enabled=False, delete_cache=(600, int(LIFETIME_SECONDS))) as page:
-        switch = language_switch()
+        language = language_switch()
         spoken(
             gr.HTML,
             {"value": lambda: f'<div class="disclaimer" role="note">{DISCLAIMER}</div>'},
@@ -90,7 +90,7 @@ def build_page(classifier: Classifier, engine: EngineName = "auto", choice: Choi
             value="collection",
             elem_id="prior",
         )
-        chosen, language = gr.State(shelf.first_key), gr.State(DEFAULT)
+        chosen = gr.State(shelf.first_key)
         build_model_choice(shelf, chosen, language)
         with gr.Tabs():
             with spoken(gr.Tab, {"label": ONE_PICTURE}, id="single", elem_id="single") as single:
@@ -102,9 +102,9 @@ def build_page(classifier: Classifier, engine: EngineName = "auto", choice: Choi
             with spoken(gr.Tab, {"label": ABOUT}, id="about", elem_id="about") as about:
                 build_about(shelf, chosen, language)
         add_endpoints(shelf)
-        connect_language(page, switch, language, _named)
+        connect_language(page, language, _named)
         gr.on(
-            [chosen.change, language.change],
+            [chosen.change, language.input],
             lambda key: _header(shelf.get(key)),
             chosen,
             header,

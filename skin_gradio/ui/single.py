@@ -127,7 +127,7 @@ def empty() -> str:
 
 
 def build_single(
-    shelf: Shelf, chosen: gr.State, prior: gr.Radio, language: gr.State, drawings: Sequence[Path]
+    shelf: Shelf, chosen: gr.State, prior: gr.Radio, language: gr.HTML, drawings: Sequence[Path]
 ) -> gr.State:
     """Lay out the tab inside the current Blocks and connect it.
 
@@ -135,7 +135,7 @@ def build_single(
         shelf: the models that can be opened.
         chosen: the key of the session's model.
         prior: the mix of cases that is answered for.
-        language: of the session; the answer follows its change.
+        language: the control; the answer follows its `input`.
         drawings: the example pictures.
 
     Returns the state that holds the session's `Question`.
@@ -168,8 +168,7 @@ def build_single(
 
     def classify_example(question: Question, key: str, prior: Prior, event: gr.EventData) -> tuple[str, str, Question]:
         try:
-            number = int(event.index)
-            upload = Upload(drawings[number], DRAWING.format(caption=words().inside(str(EXAMPLES[number].caption))))
+            upload = _drawing(drawings, int(event.index))
         except (AttributeError, IndexError, TypeError, ValueError):
             upload = None
         question = Question(upload, question.careful)
@@ -178,8 +177,11 @@ def build_single(
     def classify_again(question: Question, key: str, prior: Prior, value: str) -> tuple[str, str]:
         # A picture that was refused before it came here has taken the earlier one's place.
         upload = question.upload
-        here = upload is not None and (upload.path in drawings or upload in read_uploads(value))
-        return answer(shelf.get(key), question, prior) if here else (empty(), "")
+        if upload is not None and upload.path in drawings:
+            question = replace(question, upload=_drawing(drawings, drawings.index(upload.path)))
+        elif upload not in read_uploads(value):
+            return empty(), ""
+        return answer(shelf.get(key), question, prior)
 
     def look_otherwise(
         question: Question, key: str, prior: Prior, value: str, event: gr.EventData
@@ -207,7 +209,7 @@ def build_single(
     ):
         event.then(None, js=_SHOW_ANSWER, api_visibility="private")
     gr.on(
-        [prior.change, chosen.change, language.change],
+        [prior.change, chosen.change, language.input],
         classify_again,
         [asked, chosen, prior, zone],
         [result, seen],
@@ -218,6 +220,11 @@ def build_single(
         look_otherwise, [asked, chosen, prior, zone], [result, seen, asked], show_progress="hidden", **shared
     ).then(None, js=_KEEP_FOCUS, api_visibility="private")
     return asked
+
+
+def _drawing(drawings: Sequence[Path], number: int) -> Upload:
+    """Return an example picture under its name in the language that is spoken. Raises IndexError for another number."""
+    return Upload(drawings[number], DRAWING.format(caption=words().inside(str(EXAMPLES[number].caption))))
 
 
 def _thumbnail(path: Path) -> str:
