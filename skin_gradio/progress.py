@@ -16,6 +16,10 @@ def remaining(done: int, total: int, seconds: float) -> str:
         total: how many there are.
         seconds: time spent so far.
     """
-    if not done or seconds < 1:
-        return ""
-    return f", about {duration(seconds / done * max(total - done, 0))} left"
+    left = seconds_left(done, total, seconds)
+    return "" if left is None else f", about {duration(left)} left"
+
+
+def seconds_left(done: int, total: int, seconds: float) -> float | None:
+    """Return the time left in seconds, None while it cannot be told; arguments as of `remaining`."""
+    return seconds / done * max(total - done, 0) if done and seconds >= 1 else None

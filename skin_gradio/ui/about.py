@@ -12,76 +12,51 @@ from skin_gradio.credit import citations, credit, is_credited
 from skin_gradio.models import ModelFolder
 from skin_gradio.ui import diagrams, figures
 from skin_gradio.ui.shelf import Shelf
+from skin_gradio.ui.words import Text, told
 
-INTENDED_USE = (
-    "Research and education: to study how a network sorts dermatoscopic pictures, and how far its answers can be"
-    " trusted. It is not a medical device, has no approval, and must not be used to decide about anybody's care."
-    " Whoever is worried about a spot on their skin should show it to a doctor, whatever this page says."
+INTENDED_USE = Text("about.intended_use")
+PRIVACY = Text("about.privacy")
+LIMITS = tuple(Text(f"about.limits.{name}") for name in ("sorts", "learned", "mix", "one", "heatmap"))
+LIGHT_SKIN = Text("about.light_skin")
+UNKNOWN_ORIGIN = Text("about.unknown_origin")
+STRANGERS = Text("about.strangers")
+NO_FIGURES = Text("about.no_figures")
+MODEL = Text("about.model")
+LEARNED = Text("about.learned")
+WORDS = tuple(
+    (Text(f"about.terms.{name}"), Text(f"about.meanings.{name}")) for name in ("bacc", "recall", "auroc", "ece", "mix")
 )
-PRIVACY = (
-    "Pictures are sent to the server that runs this page and nowhere else. They are deleted about an hour later, and at"
-    " the latest when the server is stopped; nothing is learned from them. The page loads nothing from other hosts."
-)
-LIMITS = (
-    "It knows the diagnoses listed above and sorts every picture into them, also a picture that shows none of them.",
-    "It learned from {origin}. Expect worse answers for other clinics, cameras and skin types.",
-    "A probability holds for the stated mix of diagnoses only; your mix may be another one.",
-    "It sees one picture: no history, no patient, no comparison with last year.",
-    "A heatmap shows where the score came from. It is no proof.",
-)
-LIGHT_SKIN = "{titles}, mostly pictures of light skin"
-UNKNOWN_ORIGIN = "an unknown collection"
-STRANGERS = (
-    "This model did not come with the page. What stands here is what its own model.json says; nobody has checked it."
-)
-NO_FIGURES = "This model comes without test figures."
-MODEL = (
-    "A convolutional network trained with Keras on dermatoscopic photographs{size}. It reads the central square of a"
-    " picture at {pixels} x {pixels} pixels and returns a probability for each of {count} diagnoses:"
-)
-LEARNED = "It learned from {origin}."
-WORDS = (
-    ("Balanced accuracy", "the mean of the recalls, so that rare diagnoses count as much as moles."),
-    ("Recall of a diagnosis", "the share of its pictures that the model names."),
-    ("AUROC", "the chance that a random picture with the diagnosis scores higher than one without it."),
-    ("Expected calibration error", "how far, on average, a stated probability is from the share that comes true."),
-    (
-        "Mix of diagnoses",
-        "the probabilities were asked for cases in that mix; the choice stands at the top of the page.",
-    ),
-)
-INTERVAL_WORDS = (
-    "The intervals tell how much another sample from the same clinics would change the figures; another camera, clinic"
-    " or skin type can change them by more."
-)
-TOP_DIAGRAM = ("Are the probabilities right? The top diagnosis", "stated probability", "share that was right")
-MALIGNANT_DIAGRAM = (
-    "Are the probabilities right? The malignancy score",
-    "malignancy score",
-    "share that was malignant",
-)
-CONFUSION = {
-    "equal": "Each equally common: rows are what it was, columns what the model named; pictures.",
-    "collection": "As common as in the collection: rows are what it was, columns what the model named; pictures.",
-}
+INTERVAL_WORDS = Text("about.interval_words")
+TOP_DIAGRAM = tuple(Text(f"about.diagram.top.{part}") for part in ("title", "stated", "share"))
+MALIGNANT_DIAGRAM = tuple(Text(f"about.diagram.malignant.{part}") for part in ("title", "stated", "share"))
+CONFUSION = {prior: Text(f"about.confusion.{prior}") for prior in ("equal", "collection")}
+SIZE, REVISION, AND = Text("about.size"), Text("about.revision"), Text("about.and")
+CODE, WEIGHTS = Text("about.code"), Text("about.weights")
 _HEADINGS = {
-    "figures": "How good it is",
-    "classes": "Each diagnosis",
-    "more": "More figures",
-    "words": "What the words mean",
-    "calibration": "Calibration",
-    "confusion": "What is taken for what",
-    "points": "Operating points",
-    "sets": "Prediction sets",
-    "gate": "Which pictures it doubts",
-    "views": "Looking more carefully",
-    "subgroups": "Patients and places",
-    "elsewhere": "Other collections",
+    name: Text(f"about.headings.{name}")
+    for name in (
+        "figures",
+        "classes",
+        "more",
+        "words",
+        "calibration",
+        "confusion",
+        "points",
+        "sets",
+        "gate",
+        "views",
+        "subgroups",
+        "elsewhere",
+        "use",
+        "limits",
+        "privacy",
+        "licence",
+    )
 }
 
 
-def build_about(shelf: Shelf, chosen: gr.State) -> None:
-    """Lay out the tab inside the current Blocks; it follows `chosen`, the key of the session's model."""
+def build_about(shelf: Shelf, chosen: gr.State, language: gr.HTML) -> None:
+    """Lay out the tab inside the current Blocks; it follows the key of the session's model and the language."""
     with gr.Column(elem_classes="about"):
         model = shelf.first.model
         facts = gr.HTML(about_html(model), elem_id="about-model", apply_default_css=False)
@@ -91,7 +66,15 @@ def build_about(shelf: Shelf, chosen: gr.State) -> None:
         now = shelf.get(key).model
         return about_html(now), licence(now)
 
-    chosen.change(show, chosen, [facts, owed], api_visibility="private", show_progress="hidden", queue=False)
+    gr.on(
+        [chosen.change, language.input],
+        show,
+        chosen,
+        [facts, owed],
+        api_visibility="private",
+        show_progress="hidden",
+        queue=False,
+    )
 
 
 def about_html(model: ModelFolder) -> str:
@@ -111,7 +94,8 @@ def about_html(model: ModelFolder) -> str:
         f"{_detail('confusion', lambda: confusions(model))}"
         f"{_detail('subgroups', lambda: figures.subgroups(model.card))}"
         f"{_detail('elsewhere', lambda: figures.elsewhere(model), opened=True)}"
-        f"<h3>Intended use</h3><p>{INTENDED_USE}</p><h3>Limits</h3>{limits(model)}<h3>Privacy</h3><p>{PRIVACY}</p>"
+        f"<h3>{_HEADINGS['use']}</h3><p>{INTENDED_USE}</p>"
+        f"<h3>{_HEADINGS['limits']}</h3>{limits(model)}<h3>{_HEADINGS['privacy']}</h3><p>{PRIVACY}</p>"
     )
 
 
@@ -140,15 +124,17 @@ def _words() -> str:
 def description(model: ModelFolder) -> str:
     """Return what a model is: size, input, diagnoses, what it learned from."""
     diagnoses = "".join(
-        f'<li>{escape(lesions.BY_CODE[code].name)} <span class="code">{code}</span>.'
-        f" {escape(lesions.BY_CODE[code].note)}</li>"
+        f'<li>{escape(told(lesions.BY_CODE[code].name))} <span class="code">{code}</span>.'
+        f" {escape(told(lesions.BY_CODE[code].note))}</li>"
         for code in model.codes
     )
     parameters = figures.size(model.card)
-    text = MODEL.format(size=f", {parameters}" if parameters else "", pixels=model.input_size, count=len(model.codes))
+    text = MODEL.format(
+        size=SIZE.format(parameters=parameters) if parameters else "", pixels=model.input_size, count=len(model.codes)
+    )
     origin = LEARNED.format(origin=_origin(model))
     return (
-        f'<p class="fine">Revision <code>{escape(model.revision)}</code></p><p>{text}</p><ul>{diagnoses}</ul>'
+        f'<p class="fine">{REVISION} <code>{escape(model.revision)}</code></p><p>{text}</p><ul>{diagnoses}</ul>'
         f"<p>{escape(origin)}</p>"
     )
 
@@ -156,20 +142,20 @@ def description(model: ModelFolder) -> str:
 def limits(model: ModelFolder) -> str:
     """Return what a model cannot do."""
     published = [title for title in figures.learned_from(model.card) if is_credited(title)]
-    origin = LIGHT_SKIN.format(titles=" and ".join(published)) if published else _origin(model)
+    origin = LIGHT_SKIN.format(titles=f" {AND} ".join(published)) if published else _origin(model)
     return f"<ul>{''.join(f'<li>{escape(text.format(origin=origin))}</li>' for text in LIMITS)}</ul>"
 
 
 def _origin(model: ModelFolder) -> str:
-    return " and ".join(figures.learned_from(model.card)) or UNKNOWN_ORIGIN
+    return f" {AND} ".join(figures.learned_from(model.card)) or str(UNKNOWN_ORIGIN)
 
 
 def calibration(card: dict[str, Any]) -> str:
     """Return the reliability diagrams of the top diagnosis and of the malignancy score; those that there are."""
     bins = card["metrics"]["reliability"]
     made = "".join(
-        _tolerant(partial(_diagram, bins, key, *words))
-        for key, words in (("top", TOP_DIAGRAM), ("malignant", MALIGNANT_DIAGRAM))
+        _tolerant(partial(_diagram, bins, key, *map(str, texts)))
+        for key, texts in (("top", TOP_DIAGRAM), ("malignant", MALIGNANT_DIAGRAM))
     )
     where = f'<p class="fine">{escape(figures.measured_on(card))}</p>'
     return f'{where}<div class="pair">{made}</div>' if made else ""
@@ -187,11 +173,11 @@ def confusions(model: ModelFolder) -> str:
 
 
 def _confusion(matrices: dict[str, Any], key: str, model: ModelFolder) -> str:
-    return diagrams.confusion(CONFUSION[key], model.codes, matrices[key])
+    return diagrams.confusion(str(CONFUSION[key]), model.codes, matrices[key])
 
 
 def licence(model: ModelFolder) -> str:
     """Return licences, credit and citations for what a model learned from, as Markdown."""
     titles = figures.learned_from(model.card)
-    weights = "Weights: CC BY-NC 4.0, as the pictures they were trained on." if credit(titles) else ""
-    return f"### Licence and citations\n\nCode: Apache-2.0. {weights} {credit(titles)}\n\n{citations(titles)}"
+    weights = WEIGHTS if credit(titles) else ""
+    return f"### {_HEADINGS['licence']}\n\n{CODE} {weights} {credit(titles)}\n\n{citations(titles)}"

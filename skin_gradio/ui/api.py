@@ -16,6 +16,7 @@ from skin_gradio.ui.dropzone import Upload, uploaded_path
 from skin_gradio.ui.model_choice import label
 from skin_gradio.ui.runs import CSV_SUFFIXES
 from skin_gradio.ui.shelf import Shelf
+from skin_gradio.ui.words import DEFAULT, speaking
 
 
 def add_endpoints(shelf: Shelf) -> None:
@@ -109,7 +110,10 @@ def add_endpoints(shelf: Shelf) -> None:
         Returns:
             The list.
         """
-        return [{"key": key, "label": label(shelf, key), "default": key == shelf.first_key} for key in shelf.offered]
+        with speaking(DEFAULT):
+            return [
+                {"key": key, "label": label(shelf, key), "default": key == shelf.first_key} for key in shelf.offered
+            ]
 
     gr.api(classify, api_name="classify", concurrency_id="single", concurrency_limit=4)
     gr.api(classify_batch, api_name="classify_batch", concurrency_id="batch", concurrency_limit=2)

@@ -14,29 +14,31 @@ from skin_gradio.images import UnusableImage, read_picture
 from skin_gradio.labels import UnusableLabels, read_labels
 from skin_gradio.ui import charts, markup, own_labels, single
 from skin_gradio.ui.dropzone import count_listed, drop_zone, read_uploads
+from skin_gradio.ui.language import spoken
 from skin_gradio.ui.report import rows_in_report, write_report
 from skin_gradio.ui.runs import Run, Runs
 from skin_gradio.ui.shelf import Shelf
 from skin_gradio.ui.table import SCRIPT, pages_html, progress_bar, progress_line, rows_html, toolbar_html
+from skin_gradio.ui.words import Text, told
 
 MAX_UPLOAD_BYTES = 2_000_000_000
 UPDATE_SECONDS = 0.5
-ZONE_TITLE = "Drop pictures, folders or zip files here"
-ZONE_HINT = "They are uploaded at once and classified when you start. A bad file becomes a row with its reason."
-START, CANCEL, CLOSE = "Start", "Cancel", "Close this picture"
-CSV, REPORT, GET_REPORT = "Download CSV", "Make a report", "Download the report"
-LABELS = "Compare with labels (CSV)"
-NO_FILES = "There are no files."
-EXPIRED_FILES = "Uploads are deleted after a while; drop them again."
-EXPIRED_RUN = "These results have expired."
-START_AGAIN = "Start again to classify the files."
-MAKING = "Heatmaps and report: {done:,} of {total:,}."
-STOPPED = "The report was stopped."
-READY = "The report is ready: {total:,} rows."
-NO_LABELS = "The labels cannot be used."
-GONE = "The picture is no longer here."
-_WAITING = '<p class="progress-line" role="status">Waiting for a free place …</p>'
-_EMPTY = '<p class="progress-line">Nothing classified yet.</p>'
+ZONE_TITLE = Text("batch.zone_title")
+ZONE_HINT = Text("batch.zone_hint")
+START, CANCEL, CLOSE = Text("batch.start"), Text("batch.cancel"), Text("batch.close")
+CSV, REPORT, GET_REPORT = Text("batch.csv"), Text("batch.report"), Text("batch.get_report")
+LABELS = Text("batch.labels")
+NO_FILES = Text("batch.no_files")
+EXPIRED_FILES = Text("batch.expired_files")
+EXPIRED_RUN = Text("batch.expired_run")
+START_AGAIN = Text("batch.start_again")
+MAKING = Text("batch.making")
+STOPPED = Text("batch.stopped")
+READY = Text("batch.ready")
+NO_LABELS = Text("batch.no_labels")
+GONE = Text("batch.gone")
+WAITING = Text("batch.waiting")
+EMPTY = Text("batch.empty")
 # A picture that was opened stands above its row; keyboard and eyes go there, and back when it is closed. The table's
 # script notes which row it was, and that it has just been opened.
 _SHOW_DETAIL = """() => {
@@ -95,13 +97,13 @@ def answer(run: Run, opened: Opened) -> tuple[str, str]:
     try:
         picture = read_picture(place.read())
     except UnusableImage as error:
-        return markup.message(f"{row.file} cannot be used.", str(error)), ""
+        return markup.message(single.NOT_USED.format(name=row.file), told(str(error))), ""
     return single.describe(run.classifier, picture, row.file, run.prior, opened.careful, opened.anyway)
 
 
 def summary_html(run: Run) -> str:
     """Return the charts of what a run has found so far."""
-    return charts.summary(run.rows.summary(), markup.PRIOR_NAMES[run.prior], run.point)
+    return charts.summary(run.rows.summary(), str(markup.PRIOR_NAMES[run.prior]), run.point)
 
 
 def own_html(run: Run) -> str:
@@ -112,30 +114,34 @@ def own_html(run: Run) -> str:
 class BatchTab:
     """The tab's widgets and what their events do; a session's state is in its `Run`, in `runs`."""
 
-    def __init__(self, shelf: Shelf, chosen: gr.State, prior: gr.Radio, runs: Runs):
+    def __init__(self, shelf: Shelf, chosen: gr.State, prior: gr.Radio, language: gr.HTML, runs: Runs):
         self._shelf, self._runs = shelf, runs
         self._lay_out()
-        self._connect(chosen, prior)
+        self._connect(chosen, prior, language)
 
     def _lay_out(self) -> None:
         html: dict[str, Any] = {"apply_default_css": False}
         waiting: dict[str, Any] = {"interactive": False, "min_width": 100}
         self.zone = drop_zone(ZONE_TITLE, ZONE_HINT, many=True, elem_id="batch-zone", max_bytes=MAX_UPLOAD_BYTES)
         with gr.Row(elem_classes="batch-buttons"):
-            self.start = gr.Button(START, variant="primary", elem_id="batch-start", **waiting)
-            self.cancel = gr.Button(CANCEL, elem_id="batch-cancel", **waiting)
-            self.download = gr.DownloadButton(CSV, elem_id="batch-csv", **waiting)
-        self.progress = gr.HTML(_EMPTY, elem_id="batch-progress", **html)
+            self.start = spoken(gr.Button, {"value": START}, variant="primary", elem_id="batch-start", **waiting)
+            self.cancel = spoken(gr.Button, {"value": CANCEL}, elem_id="batch-cancel", **waiting)
+            self.download = spoken(gr.DownloadButton, {"label": CSV}, elem_id="batch-csv", **waiting)
+        self.progress = gr.HTML(_line(EMPTY), elem_id="batch-progress", **html)
         self.summary = gr.HTML("", elem_id="batch-summary", **html)
         with gr.Row(elem_classes="batch-buttons batch-more", visible=False) as self.more:
-            self.make_report = gr.Button(REPORT, elem_id="batch-report", min_width=100)
-            self.report = gr.DownloadButton(GET_REPORT, elem_id="batch-get-report", **waiting)
-            self.labels = gr.UploadButton(
-                LABELS, elem_id="batch-labels", min_width=100, file_types=[".csv", ".tsv", ".txt"]
+            self.make_report = spoken(gr.Button, {"value": REPORT}, elem_id="batch-report", min_width=100)
+            self.report = spoken(gr.DownloadButton, {"label": GET_REPORT}, elem_id="batch-get-report", **waiting)
+            self.labels = spoken(
+                gr.UploadButton,
+                {"label": LABELS},
+                elem_id="batch-labels",
+                min_width=100,
+                file_types=[".csv", ".tsv", ".txt"],
             )
         self.own = gr.HTML("", elem_id="batch-own", **html)
         with gr.Column(visible=False, elem_id="batch-detail") as self.detail:
-            self.close = gr.Button(CLOSE, elem_id="batch-close", size="sm")
+            self.close = spoken(gr.Button, {"value": CLOSE}, elem_id="batch-close", size="sm")
             with gr.Row(elem_classes="columns"):
                 with gr.Column(min_width=300):
                     self.seen = gr.HTML("", js_on_load=single.SEEN_SCRIPT, elem_id="batch-seen", **html)
@@ -146,7 +152,7 @@ class BatchTab:
         self.pages = gr.HTML("", js_on_load=SCRIPT, elem_id="batch-pages", **html)
         self.opened = gr.State(Opened())
 
-    def _connect(self, chosen: gr.State, prior: gr.Radio) -> None:
+    def _connect(self, chosen: gr.State, prior: gr.Radio, language: gr.HTML) -> None:
         private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         latest: dict[str, Any] = {**private, "queue": False, "trigger_mode": "always_last"}
         looking: dict[str, Any] = {**private, "concurrency_id": "single", "trigger_mode": "always_last"}
@@ -176,6 +182,7 @@ class BatchTab:
             [*shown, self.summary, self.own, self.download, self.report, *detail],
             **latest,
         )
+        language.input(self._say_again, self.opened, [*shown, self.progress, self.summary, self.own, *detail], **latest)
         self.make_report.click(self._make_report, None, reports, **working)
         self.labels.upload(self._compare, self.labels, [self.own, *shown], **looking)
 
@@ -190,7 +197,7 @@ class BatchTab:
             return markup.message(NO_FILES, EXPIRED_FILES), *cleared, *_buttons(ready=False)
         run = Run(self._shelf.get(key), prior, uploads, lost=count_listed(value) - len(uploads))
         self._runs.keep(str(request.session_hash), run)
-        return _WAITING, *cleared, *_buttons(running=True)
+        return _line(WAITING), *cleared, *_buttons(running=True)
 
     def _run(self, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         run = self._run_of(request)
@@ -254,6 +261,14 @@ class BatchTab:
         detail = _detail(run, opened) if opened.number else tuple(gr.skip() for _ in range(4))
         return *_rows(run), summary_html(run), own_html(run), csv, report, *detail
 
+    def _say_again(self, opened: Opened, request: gr.Request) -> tuple[Any, ...]:
+        """Draw anew what the run shows, in another language."""
+        run = self._run_of(request)
+        if run is None:
+            return *(gr.skip() for _ in range(3)), _line(EMPTY), *(gr.skip() for _ in range(6))
+        detail = _detail(run, opened) if opened.number else tuple(gr.skip() for _ in range(4))
+        return *_rows(run), progress_line(run), summary_html(run), own_html(run), *detail
+
     def _make_report(self, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         run = self._run_of(request)
         if run is None or not run.finished:
@@ -267,7 +282,7 @@ class BatchTab:
                 yield progress_bar(MAKING.format(done=done, total=total), done, total), *(gr.skip() for _ in range(4))
                 shown_at = time.monotonic()
         if run.report_stopped.is_set():
-            yield progress_bar(STOPPED, 0, total), off, on, on, off
+            yield progress_bar(str(STOPPED), 0, total), off, on, on, off
         else:
             ready = gr.update(value=str(run.report), interactive=True)
             yield progress_bar(READY.format(total=total), total, total), off, on, on, ready
@@ -279,8 +294,12 @@ class BatchTab:
         try:
             run.compare(read_labels(Path(path)))
         except UnusableLabels as error:
-            return markup.message(NO_LABELS, str(error)), *(gr.skip() for _ in range(3))
+            return markup.message(NO_LABELS, told(str(error))), *(gr.skip() for _ in range(3))
         return own_html(run), *_rows(run)
+
+
+def _line(text: Text) -> str:
+    return f'<p class="progress-line" role="status">{text}</p>'
 
 
 def _rows(run: Run) -> tuple[str, str, str]:
@@ -305,6 +324,14 @@ def _buttons(ready: bool = True, running: bool = False, csv: str | None = None) 
     )
 
 
-def build_batch(shelf: Shelf, chosen: gr.State, prior: gr.Radio, runs: Runs) -> None:
-    """Lay out the tab inside the current Blocks and connect it; `chosen` holds the key of the session's model."""
-    BatchTab(shelf, chosen, prior, runs)
+def build_batch(shelf: Shelf, chosen: gr.State, prior: gr.Radio, language: gr.HTML, runs: Runs) -> None:
+    """Lay out the tab inside the current Blocks and connect it.
+
+    Args:
+        shelf: the models that can be opened.
+        chosen: the key of the session's model, which answers the next run.
+        prior: the mix of cases that is answered for.
+        language: the control; what a run shows follows its `input`.
+        runs: of all sessions.
+    """
+    BatchTab(shelf, chosen, prior, language, runs)

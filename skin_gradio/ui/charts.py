@@ -8,19 +8,15 @@ import numpy as np
 from skin_gradio import lesions
 from skin_gradio.models import OperatingPoint
 from skin_gradio.ui.rows import Summary
+from skin_gradio.ui.words import Text, number, told
 
-DIAGNOSES_TITLE = "Most probable diagnoses"
-SCORES_TITLE = "Malignancy scores"
-SCORES_TEXT = (
-    "{higher:,} of {judged:,} pictures ({share}) score at or above the threshold {threshold:.3f} ({name}); a score is"
-    " always for the mix of the training collection."
-)
-DOUBTED = "{count:,} of them may be no pictures that this model can judge; their figures are counted all the same."
-ROC_TITLE = "ROC of the malignancy score"
-ROC_TEXT = (
-    "Area under the curve {auroc:.3f}: the chance that a malignant picture scores higher than another one."
-    " Each point of the curve is a threshold."
-)
+DIAGNOSES_TITLE = Text("charts.diagnoses_title")
+SCORES_TITLE = Text("charts.scores_title")
+SCORES_TEXT = Text("charts.scores_text")
+DOUBTED = Text("charts.doubted")
+ROC_TITLE = Text("charts.roc_title")
+FALSE_AXIS, FOUND_AXIS = Text("charts.false_axis"), Text("charts.found_axis")
+ROC_TEXT = Text("charts.roc_text")
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 340, 170, 8, 34, 16
 _SIDE, _MARGIN = 220, 48
 
@@ -35,9 +31,9 @@ def summary(counts: Summary, prior_name: str, point: OperatingPoint) -> str:
     """
     if not counts.judged:
         return ""
-    share = f"{counts.higher / counts.judged:.0%}"
+    share = number(counts.higher / counts.judged, ".0%")
     text = SCORES_TEXT.format(
-        higher=counts.higher, judged=counts.judged, share=share, threshold=point.threshold, name=point.name
+        higher=counts.higher, judged=counts.judged, share=share, threshold=point.threshold, name=told(point.name)
     )
     doubted = counts.statuses.get("doubted", 0)
     note = f'<p class="fine">{DOUBTED.format(count=doubted)}</p>' if doubted else ""
@@ -55,8 +51,8 @@ def _bars(diagnoses: Mapping[str, int], total: int) -> str:
         diagnosis, share = lesions.BY_CODE[code], count / total
         rows.append(
             f'<li class="bar{" malignant" if diagnosis.malignant else ""}"><span class="bar-name">'
-            f'{escape(diagnosis.name)} <span class="code">{code}</span></span><span class="bar-percent">{count:,}'
-            f' <span class="fine">({share:.0%})</span></span><span class="bar-track"'
+            f'{escape(told(diagnosis.name))} <span class="code">{code}</span></span><span class="bar-percent">'
+            f'{number(count, ",")} <span class="fine">({number(share, ".0%")})</span></span><span class="bar-track"'
             f' aria-hidden="true"><span style="width:{100 * share:.2f}%"></span></span></li>'
         )
     return f'<ol class="bars">{"".join(rows)}</ol>'
@@ -72,14 +68,14 @@ def histogram(counts: Sequence[int], point: OperatingPoint, description: str) ->
         x = _LEFT + place * step
         parts.append(f'<rect x="{x + 1:.1f}" y="{floor - height:.1f}" width="{step - 2:.1f}" height="{height:.1f}"/>')
         if count:
-            parts.append(_text(x + step / 2, floor - height - 4, f"{count:,}", "count"))
+            parts.append(_text(x + step / 2, floor - height - 4, number(count, ","), "count"))
     for value in (0, 0.5, 1):
-        parts.append(_text(_LEFT + value * step * len(counts), floor + 14, f"{value:g}", "tick"))
+        parts.append(_text(_LEFT + value * step * len(counts), floor + 14, number(value, "g"), "tick"))
     x = _LEFT + point.threshold * step * len(counts)
     parts.append(f'<path class="threshold" d="M{x:.1f} {_TOP - 6}V{floor + 20}"/>')
     anchor = "start" if point.threshold < 0.5 else "end"
-    parts.append(_text(x, floor + 31, f"{point.threshold:.3f}", "threshold-label", anchor))
-    return _svg("histogram", _WIDTH, _HEIGHT, SCORES_TITLE, description, "".join(parts))
+    parts.append(_text(x, floor + 31, number(point.threshold, ".3f"), "threshold-label", anchor))
+    return _svg("histogram", _WIDTH, _HEIGHT, str(SCORES_TITLE), description, "".join(parts))
 
 
 def roc(false: np.ndarray, found: np.ndarray, auroc: float) -> str:
@@ -93,18 +89,18 @@ def roc(false: np.ndarray, found: np.ndarray, auroc: float) -> str:
     points = " ".join(f"{_MARGIN + _SIDE * x:.1f},{6 + _SIDE * (1 - y):.1f}" for x, y in zip(false, found, strict=True))
     left, floor, end = _MARGIN, 6 + _SIDE, _MARGIN + _SIDE
     labels = [
-        (_text(left + _SIDE * value, floor + 15, f"{value:.0%}", "tick"))
-        + _text(left - 4, 6 + _SIDE * (1 - value) + 4, f"{value:.0%}", "tick", "end")
+        (_text(left + _SIDE * value, floor + 15, number(value, ".0%"), "tick"))
+        + _text(left - 4, 6 + _SIDE * (1 - value) + 4, number(value, ".0%"), "tick", "end")
         for value in (0, 0.5, 1)
     ]
     drawing = (
         f'<path class="frame" d="M{left} 6H{end}V{floor}H{left}Z"/><path class="chance" d="M{left} {floor}L{end} 6"/>'
         f'<polyline class="curve" points="{points}"/>{"".join(labels)}'
-        + _text(left + _SIDE / 2, floor + 30, "others called malignant", "tick")
-        + f'<g transform="rotate(-90 8 {6 + _SIDE / 2:.0f})">{_text(8, 6 + _SIDE / 2, "malignant found", "tick")}</g>'
+        + _text(left + _SIDE / 2, floor + 30, str(FALSE_AXIS), "tick")
+        + f'<g transform="rotate(-90 8 {6 + _SIDE / 2:.0f})">{_text(8, 6 + _SIDE / 2, str(FOUND_AXIS), "tick")}</g>'
     )
     text = ROC_TEXT.format(auroc=auroc)
-    svg = _svg("roc", _SIDE + _MARGIN + 20, _SIDE + 42, ROC_TITLE, text, drawing)
+    svg = _svg("roc", _SIDE + _MARGIN + 20, _SIDE + 42, str(ROC_TITLE), text, drawing)
     return f'<figure class="diagram"><figcaption>{ROC_TITLE}</figcaption>{svg}<p class="fine">{text}</p></figure>'
 
 

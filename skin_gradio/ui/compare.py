@@ -12,59 +12,63 @@ from skin_gradio.images import MAX_FILE_BYTES, Picture, UnusableImage, read_pict
 from skin_gradio.models import ModelError
 from skin_gradio.ui import markup
 from skin_gradio.ui.dropzone import Upload, drop_zone, read_uploads
+from skin_gradio.ui.language import Part, spoken
 from skin_gradio.ui.model_choice import TYPED_HELP, label, shown_name, switching
 from skin_gradio.ui.shelf import Shelf
 from skin_gradio.ui.single import Question
+from skin_gradio.ui.words import Text, told
 
-SECOND = "Compare the page's model with"
-SECOND_TYPED = f"One of the menu, or type another. {TYPED_HELP}"
-FROM_SINGLE = "Use the picture from “One picture”"
-NOTHING_YET = "Choose a second model and a picture: both answers appear here, side by side."
-NO_PICTURE = "There is no picture in “One picture” any more."
-NO_PICTURE_HELP = "Drop one here."
-EXPIRED = "The picture is no longer here."
-EXPIRED_HELP = "Uploads are deleted after a while; drop it again."
-NOT_USED = "{name} cannot be used."
-NOT_OPENED = "The second model cannot be opened."
-SAME_MODEL = "This is the page's model twice: choose another second model, or another model for the page."
-AGREE = "Both put {name} first: {first} and {second}."
-DISAGREE = "They disagree: {first_model} puts {first} first, {second_model} {second}."
-OTHER_CLASSES = "They sort into different classes, so only the malignancy scores can be compared."
-SAME_SIDE = "Both malignancy scores are {side} than their model's first threshold."
-OTHER_SIDE = "The malignancy score is higher than its threshold for {higher} and lower for {lower}."
-NO_JUDGE = "Two models that agree can be wrong together; they may have learned from the same pictures."
-DOUBTED = "This may not be a picture that the model can judge."
-HIGHER, LOWER = "higher", "lower"
+ZONE_TITLE, ZONE_HINT = Text("compare.zone_title"), Text("compare.zone_hint")
+SECOND = Text("compare.second")
+SECOND_TYPED = Text("compare.second_typed")
+FROM_SINGLE = Text("compare.from_single")
+NOTHING_YET = Text("compare.nothing_yet")
+NO_PICTURE = Text("compare.no_picture")
+NO_PICTURE_HELP = Text("compare.no_picture_help")
+EXPIRED = Text("compare.expired")
+EXPIRED_HELP = Text("compare.expired_help")
+NOT_USED = Text("compare.not_used")
+NOT_OPENED = Text("compare.not_opened")
+SAME_MODEL = Text("compare.same_model")
+AGREE = Text("compare.agree")
+DISAGREE = Text("compare.disagree")
+OTHER_CLASSES = Text("compare.other_classes")
+SAME_SIDE = Text("compare.same_side")
+OTHER_SIDE = Text("compare.other_side")
+NO_JUDGE = Text("compare.no_judge")
+DOUBTED = Text("compare.doubted")
+HIGHER, LOWER = Text("compare.higher"), Text("compare.lower")
 
 
-def build_compare(shelf: Shelf, chosen: gr.State, prior: gr.Radio, asked: gr.State) -> None:
+def build_compare(shelf: Shelf, chosen: gr.State, prior: gr.Radio, language: gr.HTML, asked: gr.State) -> None:
     """Lay out the tab inside the current Blocks and connect it.
 
     Args:
         shelf: the models that can be opened.
         chosen: the key of the session's model, the first of the two.
         prior: the mix of cases that both answer for.
+        language: the control; the comparison follows its `input`.
         asked: the `Question` of the tab for one picture, whose picture can be taken.
     """
     current = gr.State(None)
     others = [key for key in shelf.offered if key != shelf.first_key]
-    second = gr.Dropdown(
-        [(label(shelf, key), key) for key in shelf.offered],
+    typed: dict[str, Part] = {"info": lambda: SECOND_TYPED.format(help=TYPED_HELP)} if shelf.choice == "any" else {}
+    second = spoken(
+        gr.Dropdown,
+        {"choices": lambda: [(label(shelf, key), key) for key in shelf.offered], "label": SECOND, **typed},
         value=others[0] if others else None,
-        label=SECOND,
-        info=SECOND_TYPED if shelf.choice == "any" else None,
         allow_custom_value=shelf.choice == "any",
         filterable=shelf.choice == "any",
         elem_id="compare-second",
     )
     zone = drop_zone(
-        "Drop a dermatoscopic picture here",
-        "Both models get the same picture.",
+        ZONE_TITLE,
+        ZONE_HINT,
         many=False,
         elem_id="compare-zone",
         max_bytes=MAX_FILE_BYTES,
     )
-    take = gr.Button(FROM_SINGLE, elem_id="compare-take")
+    take = spoken(gr.Button, {"value": FROM_SINGLE}, elem_id="compare-take")
     result = gr.HTML(_empty(), elem_id="comparison", apply_default_css=False)
 
     def compare_upload(value: str, key: str, name: str, prior: Prior) -> Iterator[tuple[str, Upload | None]]:
@@ -92,7 +96,7 @@ def build_compare(shelf: Shelf, chosen: gr.State, prior: gr.Radio, asked: gr.Sta
     zone.upload(compare_upload, [zone, chosen, second, prior], [result, current], **shared)
     take.click(compare_taken, [asked, chosen, second, prior], [result, current], **shared)
     gr.on(
-        [second.change, chosen.change, prior.change],
+        [second.change, chosen.change, prior.change, language.input],
         compare_again,
         [current, chosen, second, prior],
         result,
@@ -124,9 +128,9 @@ def comparing(shelf: Shelf, key: str, name: str | None, upload: Upload | None, p
             elif name not in shelf.offered:
                 yield markup.message(step, kind="note")
     except UnusableImage as error:
-        yield markup.message(NOT_USED.format(name=upload.name), str(error))
+        yield markup.message(NOT_USED.format(name=upload.name), told(str(error)))
     except ModelError as error:
-        yield markup.message(NOT_OPENED, str(error))
+        yield markup.message(NOT_OPENED, told(str(error)))
 
 
 def comparison(pair: tuple[Classifier, Classifier], picture: Picture, name: str, prior: Prior) -> str:
@@ -148,17 +152,17 @@ def comparison(pair: tuple[Classifier, Classifier], picture: Picture, name: str,
 def _agreement(pair: tuple[Classifier, Classifier], findings: list[Finding]) -> list[str]:
     models, tops = [classifier.model for classifier in pair], [finding.top for finding in findings]
     if models[0].key == models[1].key:
-        return [SAME_MODEL]
+        return [str(SAME_MODEL)]
     names = [markup.in_running_text(lesions.BY_CODE[code].name) for code in tops]
     first, second = (markup.percent(float(finding.probabilities.max())) for finding in findings)
     if set(findings[0].codes) != set(findings[1].codes):
-        texts = [OTHER_CLASSES]
+        texts = [str(OTHER_CLASSES)]
     elif tops[0] == tops[1]:
         texts = [AGREE.format(name=names[0], first=first, second=second)]
     else:
         shown = {"first": f"{names[0]} ({first})", "second": f"{names[1]} ({second})"}
         texts = [DISAGREE.format(first_model=shown_name(models[0]), second_model=shown_name(models[1]), **shown)]
-    return [*texts, _scores(pair, findings), NO_JUDGE]
+    return [*texts, _scores(pair, findings), str(NO_JUDGE)]
 
 
 def _scores(pair: tuple[Classifier, Classifier], findings: list[Finding]) -> str:
@@ -175,7 +179,7 @@ def _scores(pair: tuple[Classifier, Classifier], findings: list[Finding]) -> str
 def _column(classifier: Classifier, finding: Finding, name: str) -> str:
     model, title = classifier.model, escape(shown_name(classifier.model))
     malignant = [lesions.BY_CODE[code].name for code in finding.codes if lesions.BY_CODE[code].malignant]
-    doubts = " ".join(doubt.message for doubt in finding.doubts)
+    doubts = " ".join(told(doubt.message) for doubt in finding.doubts)
     return (
         f'<section class="comparison-column" aria-label="{title}">'
         f'<h2 class="comparison-model">{title} <span class="fine">{escape(model.revision)}</span></h2>'

@@ -10,8 +10,11 @@ from html import escape
 from typing import Any
 
 from skin_gradio import lesions
-from skin_gradio.ui.figures import table
+from skin_gradio.ui.figures import PICTURES, WITH_INTERVAL, table
+from skin_gradio.ui.words import Text, number, told
 
+DESCRIPTION, INTERVAL = Text("diagrams.description"), Text("diagrams.interval")
+AS_TABLE = Text("diagrams.as_table")
 _SIDE, _MARGIN = 300, 42
 RIGHT = ' class="right"'
 _TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -54,10 +57,7 @@ def reliability(name: str, title: str, stated: str, share: str, found: Sequence[
         found: the groups of pictures.
     """
     widest = max(found, key=lambda one: abs(one.stated - one.share))
-    description = (
-        f"{len(found)} groups of pictures. On the dashed line, what was stated came true as often. Farthest from it: of"
-        f" {widest.count:,} pictures stated with {widest.stated:.0%} on average, {widest.share:.0%}."
-    )
+    description = DESCRIPTION.format(groups=len(found), count=widest.count, stated=widest.stated, share=widest.share)
     largest = max(one.count for one in found)
     points = "".join(_point(one, largest) for one in found)
     svg = (
@@ -66,12 +66,17 @@ def reliability(name: str, title: str, stated: str, share: str, found: Sequence[
         f'<desc id="{name}-description">{escape(description)}</desc>{_axes(stated, share)}{points}</svg>'
     )
     rows = [
-        (f"{one.stated:.3f}", f"{one.share:.3f} ({one.low:.3f} to {one.high:.3f})", f"{one.count:,}") for one in found
+        (
+            number(one.stated, ".3f"),
+            WITH_INTERVAL.format(value=one.share, low=one.low, high=one.high),
+            number(one.count, ","),
+        )
+        for one in found
     ]
-    numbers = table(title, (stated, f"{share} (95% interval)", "Pictures"), rows)
+    numbers = table(title, (stated, INTERVAL.format(share=share), PICTURES), rows)
     return (
         f'<figure class="diagram"><figcaption>{escape(title)}</figcaption>{svg}'
-        f"<details><summary>The same as a table</summary>{numbers}</details></figure>"
+        f"<details><summary>{AS_TABLE}</summary>{numbers}</details></figure>"
     )
 
 
@@ -86,8 +91,8 @@ def _y(value: float) -> float:
 def _axes(stated: str, share: str) -> str:
     lines = "".join(
         f'<path class="grid" d="M{_x(tick)} {_y(0)}V{_y(1)}M{_x(0)} {_y(tick)}H{_x(1)}"/>'
-        f'<text x="{_x(tick)}" y="{_y(0) + 16}" text-anchor="middle">{tick:.0%}</text>'
-        f'<text x="{_x(0) - 5}" y="{_y(tick) + 4}" text-anchor="end">{tick:.0%}</text>'
+        f'<text x="{_x(tick)}" y="{_y(0) + 16}" text-anchor="middle">{number(tick, ".0%")}</text>'
+        f'<text x="{_x(0) - 5}" y="{_y(tick) + 4}" text-anchor="end">{number(tick, ".0%")}</text>'
         for tick in _TICKS
     )
     middle = _y(0.5)
@@ -134,4 +139,4 @@ def _cells(place: int, row: Sequence[int]) -> str:
 
 
 def _name(code: str) -> str:
-    return escape(lesions.BY_CODE[code].name)
+    return escape(told(lesions.BY_CODE[code].name))

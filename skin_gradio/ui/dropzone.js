@@ -16,15 +16,28 @@ function say(text, problem = false) {
   status.classList.toggle("problem", problem);
 }
 
-function plural(count, word) {
-  return `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
+const spoken = () => (document.documentElement.lang in settings.words ? document.documentElement.lang : "en");
+const digits = (count) => count.toLocaleString(spoken());
+
+function word(name, values = {}) {
+  return settings.words[spoken()][name].replace(/{(\w+)}/g, (_, key) => values[key]);
+}
+
+function counted(kind, count, values = {}) {
+  return word(`${count === 1 ? "one" : "many"}_${kind}`, { count: digits(count), ...values });
+}
+
+function translate() {
+  for (const part of element.querySelectorAll("[data-word]")) part.textContent = word(part.dataset.word);
+  for (const part of element.querySelectorAll("[data-label]")) part.setAttribute("aria-label", word(part.dataset.label));
+  if (uploads.length && !running) say(summary(), refused.length > 0);
 }
 
 function summary() {
   if (!settings.many) return uploads.length ? uploads[0].name : "";
-  const ready = uploads.length ? `${plural(uploads.length, "file")} ready.` : "";
-  const lost = refused.length ? ` ${plural(refused.length, "file")} not uploaded: ${refused.slice(0, 3).join("; ")}` : "";
-  return (ready + lost + (refused.length > 3 ? " and others." : "")).trim();
+  const ready = uploads.length ? counted("ready", uploads.length) : "";
+  const lost = refused.length ? counted("lost", refused.length, { names: refused.slice(0, 3).join("; ") }) : "";
+  return [ready, lost + (refused.length > 3 ? ` ${word("and_others")}` : "")].join(" ").trim();
 }
 
 async function take(files) {
@@ -51,10 +64,10 @@ async function take(files) {
       if (problem) refused.push(`${name}: ${problem}`);
       else sent[position] = { path, name };
       done += 1;
-      say(expected === 1 ? `Uploading ${name} …` : `Uploading ${done.toLocaleString("en")} of ${plural(expected, "file")} …`);
+      say(expected === 1 ? word("uploading", { name }) : word("counting", { done: digits(done), count: digits(expected) }));
     }
   };
-  if (files.length === 1) say(`Uploading ${files[0].name} …`);
+  if (files.length === 1) say(word("uploading", { name: files[0].name }));
   await Promise.all(Array.from({ length: PARALLEL }, worker));
   if (mine !== generation) return;
   uploads.push(...sent.filter(Boolean));
@@ -69,13 +82,13 @@ async function take(files) {
 
 async function send(file) {
   if (file.size > settings.maxBytes) {
-    const [size, most] = [file.size, settings.maxBytes].map((bytes) => Math.round(bytes / 1e6).toLocaleString("en"));
-    return { problem: `the file has ${size} MB; at most ${most} MB are taken.` };
+    const [size, most] = [file.size, settings.maxBytes].map((bytes) => digits(Math.round(bytes / 1e6)));
+    return { problem: word("too_large", { size, most }) };
   }
   try {
     return { path: (await upload(file)).path };
   } catch (error) {
-    return { problem: "the upload failed; is the server still running?" };
+    return { problem: word("failed") };
   }
 }
 
@@ -139,9 +152,9 @@ async function paste() {
       const type = item.types.find((one) => one.startsWith("image/"));
       if (type) return take(named([new File([await item.getType(type)], `pasted.${type.split("/")[1]}`, { type })]));
     }
-    say("The clipboard holds no picture. Copy one first.", true);
+    say(word("no_picture"), true);
   } catch (error) {
-    say("The browser does not let this page read the clipboard. Press Ctrl+V (or ⌘V) instead.", true);
+    say(word("no_clipboard"), true);
   }
 }
 
@@ -161,7 +174,7 @@ async function startCamera() {
     camera.hidden = false;
     say("");
   } catch (error) {
-    say("There is no camera that this page may use. A camera needs a permission, and https or localhost.", true);
+    say(word("no_camera"), true);
   }
 }
 
@@ -192,3 +205,6 @@ element.addEventListener("click", (event) => {
   if (!button) return;
   ({ paste, camera: startCamera, shoot, stop: stopCamera, clear: removeAll })[button.dataset.act]();
 });
+
+new MutationObserver(translate).observe(document.documentElement, { attributeFilter: ["lang"] });
+translate();

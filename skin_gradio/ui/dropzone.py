@@ -6,24 +6,38 @@ Gradio's own image box decodes what it gets and its file box takes 1,000 files a
 
 import json
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.utils import get_upload_folder
 
+from skin_gradio.ui.words import Text, in_each_language
+
 _SCRIPT = (Path(__file__).parent / "dropzone.js").read_text(encoding="utf-8")
-_FOLDER = '<label class="zone-button">Choose a folder<input type="file" data-kind="folder" webkitdirectory></label>'
-_CLEAR = '<button type="button" class="zone-button" data-act="clear" hidden>Remove all</button>'
-_PASTE = '<button type="button" class="zone-button" data-act="paste">Paste</button>'
-_CAMERA = '<button type="button" class="zone-button" data-act="camera">Use the camera</button>'
+# The script puts a text of the document's language where `data-word` or, as a name, `data-label` says.
+_FOLDER = (
+    '<label class="zone-button"><span data-word="folder"></span>'
+    '<input type="file" data-kind="folder" webkitdirectory></label>'
+)
+_CLEAR = '<button type="button" class="zone-button" data-act="clear" data-word="clear" hidden></button>'
+_PASTE = '<button type="button" class="zone-button" data-act="paste" data-word="paste"></button>'
+_CAMERA = '<button type="button" class="zone-button" data-act="camera" data-word="camera"></button>'
 _CAMERA_BOX = """
 <div class="zone-camera" hidden>
-  <video playsinline muted aria-label="Camera picture"></video>
-  <button type="button" class="zone-button strong" data-act="shoot">Take the picture</button>
-  <button type="button" class="zone-button" data-act="stop">Close the camera</button>
+  <video playsinline muted data-label="video"></video>
+  <button type="button" class="zone-button strong" data-act="shoot" data-word="shoot"></button>
+  <button type="button" class="zone-button" data-act="stop" data-word="stop"></button>
 </div>"""
+WORDS = {
+    name: Text(f"dropzone.{name}")
+    for name in (
+        *("files", "file", "folder", "clear", "paste", "camera", "video", "shoot", "stop", "uploading", "counting"),
+        *("one_ready", "many_ready", "one_lost", "many_lost", "and_others", "too_large", "failed", "no_picture"),
+        *("no_clipboard", "no_camera"),
+    )
+}
+"""What the script says, in every language."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +48,7 @@ class Upload:
     name: str
 
 
-def drop_zone(title: str, hint: str, many: bool, elem_id: str, max_bytes: int) -> gr.HTML:
+def drop_zone(title: Text, hint: Text, many: bool, elem_id: str, max_bytes: int) -> gr.HTML:
     """Return a drop zone; its value is JSON for `read_uploads`, its `upload` event fires when all files are there.
 
     Args:
@@ -44,17 +58,21 @@ def drop_zone(title: str, hint: str, many: bool, elem_id: str, max_bytes: int) -
         elem_id: the element's id, which its labels refer to.
         max_bytes: a larger file is refused before it is sent.
     """
-    first = "Choose files" if many else "Choose a picture"
+    first = "files" if many else "file"
     kind = "multiple" if many else 'accept="image/*"'
-    choose = f'<label class="zone-button strong">{first}<input type="file" data-kind="files" {kind}></label>'
+    choose = (
+        f'<label class="zone-button strong"><span data-word="{first}"></span>'
+        f'<input type="file" data-kind="files" {kind}></label>'
+    )
     actions = choose + (_FOLDER + _CLEAR if many else _PASTE + _CAMERA)
     template = (
-        f'<div class="zone" role="group" aria-label="{escape(title)}">'
-        f'<p class="zone-title">{escape(title)}</p><div class="zone-actions">{actions}</div>'
-        f'{"" if many else _CAMERA_BOX}<p class="zone-hint">{escape(hint)}</p>'
-        '<p class="zone-status" role="status"></p></div>'
+        '<div class="zone" role="group" data-label="title"><p class="zone-title" data-word="title"></p>'
+        f'<div class="zone-actions">{actions}</div>{"" if many else _CAMERA_BOX}'
+        '<p class="zone-hint" data-word="hint"></p><p class="zone-status" role="status"></p></div>'
     )
-    settings = json.dumps({"many": many, "maxBytes": max_bytes})
+    texts = {**WORDS, "title": title, "hint": hint}
+    said = in_each_language(lambda: {name: str(text) for name, text in texts.items()})
+    settings = json.dumps({"many": many, "maxBytes": max_bytes, "words": said})
     return gr.HTML(
         "",
         html_template=template,

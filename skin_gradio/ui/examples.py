@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from skin_gradio.ui.words import Text
+
 WIDTH, HEIGHT = 600, 450
 
 
@@ -15,7 +17,7 @@ class Example:
     """A drawing: its file name without suffix, what it is drawn after, and the function that draws it."""
 
     name: str
-    caption: str
+    caption: Text
     draw: Callable[[np.random.Generator], Image.Image]
 
 
@@ -121,8 +123,8 @@ def _hairy_patch(rng: np.random.Generator) -> Image.Image:
 
 
 EXAMPLES = (
-    Example("even_spot", "An even brown spot", _even_spot),
-    Example("uneven_blotch", "An uneven dark blotch", _uneven_blotch),
-    Example("red_spots", "Clustered red spots", _red_spots),
-    Example("hairy_patch", "A rough patch under hairs", _hairy_patch),
+    Example("even_spot", Text("examples.even_spot"), _even_spot),
+    Example("uneven_blotch", Text("examples.uneven_blotch"), _uneven_blotch),
+    Example("red_spots", Text("examples.red_spots"), _red_spots),
+    Example("hairy_patch", Text("examples.hairy_patch"), _hairy_patch),
 )

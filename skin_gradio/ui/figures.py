@@ -11,64 +11,78 @@ from typing import Any
 
 from skin_gradio import lesions
 from skin_gradio.models import ModelFolder
+from skin_gradio.ui.words import Text, number, told
 
+Said = Text | str
 MALFORMED = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
 """What reading a table that is not what it should be raises."""
 
-EQUAL, COLLECTION = "each equally common", "as in the collection"
-INTERVALS = "Intervals: 95%, bootstrap over lesions."
+EQUAL, COLLECTION = Text("figures.equal"), Text("figures.collection")
+INTERVALS = Text("figures.intervals")
 
 # model.json's keys, with the words and the mix of diagnoses that belong to them
 HEADLINE = (
-    ("equal_balanced_accuracy", "Balanced accuracy (mean recall)", EQUAL),
-    ("equal_macro_auroc", "Macro AUROC", EQUAL),
-    ("malignant_auroc", "AUROC of the malignancy score", COLLECTION),
-    ("accuracy", "Accuracy", COLLECTION),
-    ("expected_calibration_error", "Expected calibration error", COLLECTION),
+    ("equal_balanced_accuracy", Text("figures.measures.balanced_accuracy"), EQUAL),
+    ("equal_macro_auroc", Text("figures.measures.equal_macro_auroc"), EQUAL),
+    ("malignant_auroc", Text("figures.measures.malignant_auroc"), COLLECTION),
+    ("accuracy", Text("figures.measures.accuracy"), COLLECTION),
+    ("expected_calibration_error", Text("figures.measures.expected_calibration_error"), COLLECTION),
 )
 MORE = (
-    ("balanced_accuracy", "Balanced accuracy (mean recall)", COLLECTION),
-    ("macro_average_precision", "Macro average precision", COLLECTION),
-    ("malignant_average_precision", "Average precision of the malignancy score", COLLECTION),
-    ("sensitivity_at_specificity_90%", "Sensitivity at 90% specificity", COLLECTION),
-    ("specificity_at_sensitivity_90%", "Specificity at 90% sensitivity", COLLECTION),
-    ("brier_score", "Brier score", COLLECTION),
+    ("balanced_accuracy", Text("figures.measures.balanced_accuracy"), COLLECTION),
+    ("macro_average_precision", Text("figures.measures.macro_average_precision"), COLLECTION),
+    ("malignant_average_precision", Text("figures.measures.malignant_average_precision"), COLLECTION),
+    ("sensitivity_at_specificity_90%", Text("figures.measures.sensitivity_at_specificity_90"), COLLECTION),
+    ("specificity_at_sensitivity_90%", Text("figures.measures.specificity_at_sensitivity_90"), COLLECTION),
+    ("brier_score", Text("figures.measures.brier_score"), COLLECTION),
 )
 CLASS_COLUMNS = (
-    ("equal_recall_{code}", "Recall, each equally common"),
-    ("recall_{code}", "Recall, as in the collection"),
-    ("precision_{code}", "Precision, as in the collection"),
-    ("auroc_{code}", "AUROC"),
+    ("equal_recall_{code}", Text("figures.class_columns.equal_recall")),
+    ("recall_{code}", Text("figures.class_columns.recall")),
+    ("precision_{code}", Text("figures.class_columns.precision")),
+    ("auroc_{code}", Text("figures.class_columns.auroc")),
 )
 SUBGROUP_COLUMNS = (
-    ("equal_balanced_accuracy", "Balanced accuracy, each equally common"),
-    ("accuracy", "Accuracy, as in the collection"),
-    ("malignant_auroc", "AUROC of the malignancy score"),
+    ("equal_balanced_accuracy", Text("figures.subgroup_columns.equal_balanced_accuracy")),
+    ("accuracy", Text("figures.subgroup_columns.accuracy")),
+    ("malignant_auroc", Text("figures.subgroup_columns.malignant_auroc")),
 )
-ATTRIBUTES = {
-    "sex": "Sex",
-    "age": "Age",
-    "site": "Place on the body",
-    "confirmation": "How the diagnosis was made",
-}
-WITH_LEARNING = "{title}, other pictures of which it learned from"
-WITHOUT_LEARNING = "{title}, of which it learned nothing"
+ATTRIBUTES = {name: Text(f"figures.attributes.{name}") for name in ("sex", "age", "site", "confirmation")}
+FIGURE, MIX, VALUE = Text("figures.figure"), Text("figures.mix"), Text("figures.value")
+PICTURES, MALIGNANT, DASH = Text("figures.pictures"), Text("figures.malignant"), Text("figures.dash")
+ALL_PICTURES, TEST_PICTURES = Text("figures.all_pictures"), Text("figures.test_pictures")
+TEST_SPLIT, TEST_SPLIT_OF = Text("figures.test_split"), Text("figures.test_split_of")
+PICTURES_OF_LESIONS, OF_LESIONS = Text("figures.pictures_of_lesions"), Text("figures.of_lesions")
+NOT_TRAINED_ON, IN_COPIES = Text("figures.not_trained_on"), Text("figures.in_copies")
+WITH_INTERVAL, SHARE_WITH_INTERVAL = Text("figures.with_interval"), Text("figures.share_with_interval")
+POINTS = Text("figures.points")
+POINT_COLUMNS = tuple(
+    Text(f"figures.point_columns.{name}") for name in ("name", "threshold", "validation", "sensitivity", "specificity")
+)
+AT_POINT = {kind: Text(f"figures.at_point.{kind}") for kind in ("sensitivity", "specificity")}
+COVERAGE, LISTS_FOR, SET_SIZE = Text("figures.coverage"), Text("figures.lists_for"), Text("figures.set_size")
+DOUBTED, PHOTOGRAPHS = Text("figures.doubted"), Text("figures.photographs")
+VIEWS, ONE_VIEW, EIGHT_VIEWS = Text("figures.views"), Text("figures.one_view"), Text("figures.eight_views")
+ELSEWHERE, OCCURRING = Text("figures.elsewhere"), Text("figures.occurring")
+BACC, PARAMETERS = Text("figures.bacc"), Text("figures.parameters")
+WITH_LEARNING = Text("figures.with_learning")
+WITHOUT_LEARNING = Text("figures.without_learning")
 
 
-def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(caption: Said, head: Sequence[Said], rows: Sequence[Sequence[Said]]) -> str:
     """Return a table of texts; the first column names the rows. On a phone every cell carries its heading."""
-    headings = "".join(f'<th scope="col">{escape(text)}</th>' for text in head)
+    headings = "".join(f'<th scope="col">{escape(str(text))}</th>' for text in head)
     body = "".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>'
+        f'<tr><th scope="row">{escape(str(row[0]))}</th>'
         + "".join(
-            f'<td data-label="{escape(title)}">{escape(cell)}</td>'
+            f'<td data-label="{escape(str(title))}">{escape(str(cell))}</td>'
             for title, cell in zip(head[1:], row[1:], strict=True)
         )
         + "</tr>"
         for row in rows
     )
     return (
-        f'<table class="figures"><caption>{escape(caption)}</caption><thead><tr>{headings}</tr></thead>'
+        f'<table class="figures"><caption>{escape(str(caption))}</caption><thead><tr>{headings}</tr></thead>'
         f"<tbody>{body}</tbody></table>"
     )
 
@@ -76,7 +90,7 @@ def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> s
 def with_interval(figure: Mapping[str, Any]) -> str:
     """Return a figure of model.json as `0.768 (0.723 to 0.807)`. Raises one of MALFORMED where it is none."""
     value, low, high = (_finite(figure[key]) for key in ("value", "low", "high"))
-    return f"{value:.3f} ({low:.3f} to {high:.3f})"
+    return WITH_INTERVAL.format(value=value, low=low, high=high)
 
 
 def _finite(value: Any) -> float:
@@ -107,21 +121,22 @@ def learned_from(card: Mapping[str, Any]) -> list[str]:
 def measured_on(card: Mapping[str, Any]) -> str:
     """Return what the test figures were measured on, as a sentence; as much of it as model.json says."""
     metrics = _table_of(card, "metrics")
-    parts = [f"Test split of {metrics['collection']}" if metrics.get("collection") else "Test split"]
+    collection = metrics.get("collection")
+    parts = [TEST_SPLIT_OF.format(collection=collection) if collection else str(TEST_SPLIT)]
     with contextlib.suppress(*MALFORMED):
-        parts.append(f": {int(metrics['pictures']):,} pictures of {int(metrics['lesions']):,} lesions")
-    parts.append(", none of which was trained on")
+        parts.append(PICTURES_OF_LESIONS.format(pictures=int(metrics["pictures"]), lesions=int(metrics["lesions"])))
+    parts.append(str(NOT_TRAINED_ON))
     if metrics.get("picture_size"):
-        parts.append(f", in copies of {metrics['picture_size']} pixels")
+        parts.append(IN_COPIES.format(size=metrics["picture_size"]))
     return f"{''.join(parts)}. {INTERVALS}"
 
 
-def headline(card: Mapping[str, Any], rows: Sequence[tuple[str, str, str]] = HEADLINE) -> str:
+def headline(card: Mapping[str, Any], rows: Sequence[tuple[str, Said, Said]] = HEADLINE) -> str:
     """Return test figures with their intervals and the mix of diagnoses that each holds for; empty without any."""
     figures = _table_of(_table_of(card, "metrics"), "figures")
     found = [(title, mix, _or_dash(figures, key)) for key, title, mix in rows]
     kept = [row for row in found if row[-1] != "-"]
-    return table(measured_on(card), ("Figure", "Mix of diagnoses", "Value (95% interval)"), kept) if kept else ""
+    return table(measured_on(card), (FIGURE, MIX, VALUE), kept) if kept else ""
 
 
 def classes(model: ModelFolder) -> str:
@@ -142,16 +157,15 @@ def operating_points(model: ModelFolder) -> str:
     figures = _table_of(_table_of(model.card, "metrics"), "figures")
     rows = [
         (
-            point.name,
-            f"{point.threshold:.4f}",
-            f"{point.sensitivity:.3f} / {point.specificity:.3f}",
-            _or_dash(figures, f"sensitivity_{number}"),
-            _or_dash(figures, f"specificity_{number}"),
+            told(point.name),
+            number(point.threshold, ".4f"),
+            f"{number(point.sensitivity, '.3f')} / {number(point.specificity, '.3f')}",
+            _or_dash(figures, f"sensitivity_{place}"),
+            _or_dash(figures, f"specificity_{place}"),
         )
-        for number, point in enumerate(model.operating_points)
+        for place, point in enumerate(model.operating_points)
     ]
-    head = ("Chosen for", "Threshold", "Validation sensitivity / specificity", "Test sensitivity", "Test specificity")
-    return table("Thresholds on the malignancy score. They were chosen on validation pictures.", head, rows)
+    return table(POINTS, POINT_COLUMNS, rows)
 
 
 def set_coverage(model: ModelFolder) -> str:
@@ -161,17 +175,17 @@ def set_coverage(model: ModelFolder) -> str:
     asked = [coverage for coverage in asked if _or_dash(figures, f"coverage_at_{coverage}") != "-"]
     if not asked:
         return ""
-    rows = [
-        ("All pictures", *(_or_dash(figures, f"coverage_at_{coverage}") for coverage in asked)),
+    rows: list[tuple[Said, ...]] = [
+        (ALL_PICTURES, *(_or_dash(figures, f"coverage_at_{coverage}") for coverage in asked)),
         *(
             (_named(code), *(_or_dash(figures, f"class_coverage_at_{coverage}_{code}") for coverage in asked))
             for code in model.codes
         ),
-        ("Diagnoses in a list, mean", *(_or_dash(figures, f"set_size_at_{coverage}") for coverage in asked)),
+        (SET_SIZE, *(_or_dash(figures, f"set_size_at_{coverage}") for coverage in asked)),
     ]
     known = [row for row in rows if set(row[1:]) != {"-"}]
-    caption = f"How often the right diagnosis is in the list of those that a picture may well have. {INTERVALS}"
-    return table(caption, ("Test pictures", *(f"Lists for {coverage}" for coverage in asked)), known)
+    lists = [LISTS_FOR.format(coverage=number(float(coverage[:-1]) / 100, ".0%")) for coverage in asked]
+    return table(f"{COVERAGE} {INTERVALS}", (TEST_PICTURES, *lists), known)
 
 
 def gate(model: ModelFolder) -> str:
@@ -180,13 +194,13 @@ def gate(model: ModelFolder) -> str:
     if not measured:
         return ""
     shares = [_table_of(one["gate"], "shares") for one in measured]
-    rows = [
+    rows: list[tuple[Said, ...]] = [
         (title, *(_percent(share, key) for share in shares))
-        for title, key in (("All pictures", "all"), *((_named(code), code) for code in model.codes))
+        for title, key in ((str(ALL_PICTURES), "all"), *((_named(code), code) for code in model.codes))
     ]
     titles = [str(one.get("collection", "?")) for one in measured]
-    caption = f"Test pictures that the page would doubt. {_photographs(model.card)}{INTERVALS}"
-    return table(caption, ("Test pictures", *titles), [row for row in rows if set(row[1:]) != {"-"}])
+    caption = f"{DOUBTED} {_photographs(model.card)}{INTERVALS}"
+    return table(caption, (TEST_PICTURES, *titles), [row for row in rows if set(row[1:]) != {"-"}])
 
 
 def _photographs(card: Mapping[str, Any]) -> str:
@@ -196,7 +210,7 @@ def _photographs(card: Mapping[str, Any]) -> str:
         share = int(unseen["refused"]) / int(unseen["pictures"])
     except (*MALFORMED, ZeroDivisionError):
         return ""
-    return f"Of {int(unseen['pictures']):,} photographs of everyday things that it had not seen it doubts {share:.1%}. "
+    return PHOTOGRAPHS.format(pictures=int(unseen["pictures"]), share=share) + " "
 
 
 def _percent(shares: Mapping[str, Any], key: str) -> str:
@@ -204,7 +218,7 @@ def _percent(shares: Mapping[str, Any], key: str) -> str:
         value, low, high = (_finite(shares[key][part]) for part in ("value", "low", "high"))
     except MALFORMED:
         return "-"
-    return f"{value:.1%} ({low:.1%} to {high:.1%})"
+    return SHARE_WITH_INTERVAL.format(value=value, low=low, high=high)
 
 
 def views(card: Mapping[str, Any]) -> str:
@@ -215,8 +229,7 @@ def views(card: Mapping[str, Any]) -> str:
     ]
     if not rows:
         return ""
-    caption = f"Eight turned and mirrored views of a picture, averaged, beside one. {INTERVALS}"
-    return table(caption, ("Figure", "Mix of diagnoses", "One view", "Eight views"), rows)
+    return table(f"{VIEWS} {INTERVALS}", (FIGURE, MIX, ONE_VIEW, EIGHT_VIEWS), rows)
 
 
 def subgroups(card: Mapping[str, Any]) -> str:
@@ -225,16 +238,16 @@ def subgroups(card: Mapping[str, Any]) -> str:
     for attribute, groups in _table_of(_table_of(card, "metrics"), "subgroups").items():
         rows = [
             (
-                str(group["name"]),
-                f"{int(group['pictures']):,} of {int(group['lesions']):,} lesions",
-                f"{int(group['malignant']):,}",
+                told(str(group["name"])),
+                OF_LESIONS.format(pictures=int(group["pictures"]), lesions=int(group["lesions"])),
+                number(int(group["malignant"]), ","),
                 *(_or_dash(_table_of(group, "figures"), key) for key, _ in SUBGROUP_COLUMNS),
             )
             for group in groups
         ]
-        title = ATTRIBUTES.get(attribute, str(attribute))
-        head = (title, "Pictures", "Malignant", *(title for _, title in SUBGROUP_COLUMNS))
-        tables.append(table(f"{title}. A dash: too few pictures for the figure.", head, rows))
+        title = str(ATTRIBUTES.get(attribute, attribute))
+        head: tuple[Said, ...] = (title, PICTURES, MALIGNANT, *(title for _, title in SUBGROUP_COLUMNS))
+        tables.append(table(DASH.format(title=title), head, rows))
     return "".join(tables)
 
 
@@ -245,24 +258,22 @@ def elsewhere(model: ModelFolder) -> str:
     if len(measured) < 2:
         return ""
     points = [
-        (f"{kind}_{number}", f"{kind.capitalize()} at “{point.name}”", COLLECTION)
-        for number, point in enumerate(model.operating_points)
-        for kind in ("sensitivity", "specificity")
+        (f"{kind}_{place}", text.format(point=told(point.name)), COLLECTION)
+        for place, point in enumerate(model.operating_points)
+        for kind, text in AT_POINT.items()
     ]
-    rows = [
-        ("Pictures", *(str(metrics.get("pictures", "-")) for metrics in measured)),
-        ("Diagnoses that occur", *(_occurring(metrics) for metrics in measured)),
+    rows: list[tuple[Said, ...]] = [
+        (PICTURES, *(str(metrics.get("pictures", "-")) for metrics in measured)),
+        (OCCURRING, *(_occurring(metrics) for metrics in measured)),
     ]
     for key, title, mix in (*HEADLINE, *points):
         rows.append((f"{title}, {mix}", *(_or_dash(metrics["figures"], key) for metrics in measured)))
     titles = learned_from(card)
-    head = ("Figure", *(_with_learning(str(metrics.get("collection", "?")), titles) for metrics in measured))
-    return table(
-        "The same model on test pictures of several collections. A mean is over the diagnoses that occur in one; the"
-        f" model does not know which do. {INTERVALS}",
-        head,
-        rows,
+    head: tuple[Said, ...] = (
+        FIGURE,
+        *(_with_learning(str(metrics.get("collection", "?")), titles) for metrics in measured),
     )
+    return table(f"{ELSEWHERE} {INTERVALS}", head, rows)
 
 
 def _measured(card: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -272,7 +283,7 @@ def _measured(card: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _named(code: str) -> str:
-    return f"{lesions.BY_CODE[code].name} ({code})"
+    return f"{told(lesions.BY_CODE[code].name)} ({code})"
 
 
 def _occurring(metrics: Mapping[str, Any]) -> str:
@@ -292,10 +303,10 @@ def headline_figure(card: Mapping[str, Any]) -> str:
         value = _finite(card["metrics"]["figures"]["equal_balanced_accuracy"]["value"])
     except MALFORMED:
         return ""
-    return f"balanced accuracy {value:.3f}"
+    return BACC.format(value=value)
 
 
 def size(card: Mapping[str, Any]) -> str:
     """Return how many parameters a model has, for a menu; empty where its model.json does not say."""
     parameters = card.get("parameters")
-    return f"{parameters / 1e6:.1f} million parameters" if isinstance(parameters, int) else ""
+    return PARAMETERS.format(millions=parameters / 1e6) if isinstance(parameters, int) else ""

@@ -11,67 +11,74 @@ from PIL import Image
 from skin_gradio import lesions
 from skin_gradio.classifier import Finding, Prior
 from skin_gradio.models import OperatingPoint
+from skin_gradio.ui.words import Text, number, told, words
 
-PRIOR_NAMES: dict[Prior, str] = {
-    "collection": "As common as in the training collection",
-    "equal": "Each equally common",
+PRIOR_NAMES: dict[Prior, Text] = {
+    "collection": Text("markup.prior.collection"),
+    "equal": Text("markup.prior.equal"),
 }
-_MIX: dict[Prior, str] = {
-    "collection": "if diagnoses are as common as in the training collection",
-    "equal": "if every diagnosis is equally common",
-}
-TOP_TITLE = "Most probable diagnosis"
-BARS_TITLE = "Probability of each diagnosis"
+_MIX: dict[Prior, Text] = {"collection": Text("markup.mix.collection"), "equal": Text("markup.mix.equal")}
+TOP_TITLE, TOP_FOR, TOP_FOR_VIEWS = Text("markup.top_title"), Text("markup.top_for"), Text("markup.top_for_views")
+SENTENCE, MORE_THAN, ABOUT = Text("markup.sentence"), Text("markup.more_than"), Text("markup.about")
+UNSURE, NEXT = Text("markup.unsure"), Text("markup.next")
+BARS_TITLE, IN_THE_VIEWS = Text("markup.bars_title"), Text("markup.in_the_views")
+SCORE_TITLE, SCORE_IS = Text("markup.score_title"), Text("markup.score_is")
+HIGHER, LOWER = Text("markup.higher"), Text("markup.lower")
+HIGHER_CAVEAT, LOWER_CAVEAT = Text("markup.higher_caveat"), Text("markup.lower_caveat")
+FOUND = {"test": Text("markup.found.test"), "validation": Text("markup.found.validation")}
+TOGETHER, OR = Text("markup.together"), Text("markup.or")
+MALIGNANT = Text("markup.malignant")
 SPREAD_FROM = 0.05  # the probability from which a bar's range over the views is put into words
-_MALIGNANT_TAG = '<span class="tag">malignant</span>'
 
 
 def percent(probability: float) -> str:
     """Return a probability for reading: whole per cent, and never a certainty that it is not."""
     if probability < 0.005:
-        return "<1%"
-    return ">99%" if probability > 0.995 else f"{probability:.0%}"
+        return "<" + number(0.01, ".0%")
+    return ">" + number(0.99, ".0%") if probability > 0.995 else number(probability, ".0%")
 
 
-def message(text: str, detail: str = "", kind: str = "problem") -> str:
+def message(text: Text | str, detail: Text | str = "", kind: str = "problem") -> str:
     """Return an inline message that a screen reader announces; `kind` is problem or note."""
     role = "alert" if kind == "problem" else "status"
-    tail = f"<p>{escape(detail)}</p>" if detail else ""
-    return f'<div class="notice {kind}" role="{role}"><p><strong>{escape(text)}</strong></p>{tail}</div>'
+    tail = f"<p>{escape(str(detail))}</p>" if detail else ""
+    return f'<div class="notice {kind}" role="{role}"><p><strong>{escape(str(text))}</strong></p>{tail}</div>'
 
 
-def in_running_text(name: str) -> str:
+def name_of(code: str) -> str:
+    """Return a diagnosis' name."""
+    return told(lesions.BY_CODE[code].name)
+
+
+def in_running_text(name: object) -> str:
     """Return a diagnosis' name as it stands inside a sentence."""
-    return name[0].lower() + name[1:]
+    return words().inside(told(str(name)))
 
 
 def sentence(finding: Finding) -> str:
-    """Return what the probabilities say in plain English (no HTML)."""
+    """Return what the probabilities say in plain words (no HTML)."""
     order = np.argsort(-finding.probabilities, kind="stable")
     first, second = (lesions.BY_CODE[finding.codes[i]] for i in order[:2])
     top, next_ = (float(finding.probabilities[i]) for i in order[:2])
-    share = "more than 99" if top > 0.995 else f"about {round(100 * top)}"
-    text = (
-        f"Of 100 pictures that get this answer, {share} would turn out to be {in_running_text(first.name)},"
-        f" for pictures like those the model learned from and {_MIX[finding.prior]}."
-    )
+    share = str(MORE_THAN) if top > 0.995 else ABOUT.format(count=round(100 * top))
+    texts = [SENTENCE.format(share=share, name=in_running_text(first.name), mix=_MIX[finding.prior])]
     if top < 0.5:
-        text += " No diagnosis reaches one half: the model is unsure."
+        texts.append(str(UNSURE))
     if top < 0.5 or next_ >= 0.05:
-        text += f" Next is {in_running_text(second.name)} with {percent(next_)}."
-    return text
+        texts.append(NEXT.format(name=in_running_text(second.name), share=percent(next_)))
+    return " ".join(texts)
 
 
 def headline(finding: Finding, file_name: str, views: int = 1) -> str:
     """Return the top diagnosis with its sentence; `views` is how many views of the picture it comes from."""
     diagnosis = lesions.BY_CODE[finding.top]
-    tag = _MALIGNANT_TAG if diagnosis.malignant else ""
+    name, tag = name_of(diagnosis.code), _tag(diagnosis)
     share = percent(float(finding.probabilities.max()))
-    source = f", from {views} views of it" if views > 1 else ""
+    title = TOP_FOR_VIEWS.format(file=file_name, views=views) if views > 1 else TOP_FOR.format(file=file_name)
     return (
-        f'<section class="card" aria-label="{TOP_TITLE}" data-said="{escape(f"{diagnosis.name}, {share}")}">'
-        f'<p class="overline">{TOP_TITLE} for {escape(file_name)}{source}</p>'
-        f'<h2 class="top" tabindex="-1"><span>{escape(diagnosis.name)} <span class="code">{diagnosis.code}</span>'
+        f'<section class="card" aria-label="{TOP_TITLE}" data-said="{escape(f"{name}, {share}")}">'
+        f'<p class="overline">{escape(title)}</p>'
+        f'<h2 class="top" tabindex="-1"><span>{escape(name)} <span class="code">{diagnosis.code}</span>'
         f' {tag}</span><span class="top-percent">{escape(share)}</span></h2>'
         f"<p>{escape(sentence(finding))}</p></section>"
     )
@@ -90,15 +97,16 @@ def bars(finding: Finding, views: np.ndarray | None = None) -> str:
         kind = " malignant" if diagnosis.malignant else ""
         mark, spread = ("", "") if views is None else _range(views[:, i], shown=probability >= SPREAD_FROM or not rows)
         rows.append(
-            f'<li class="bar{kind}" data-code="{diagnosis.code}"><span class="bar-name">{escape(diagnosis.name)}'
-            f' <span class="code">{diagnosis.code}</span> {_MALIGNANT_TAG if diagnosis.malignant else ""}</span>'
+            f'<li class="bar{kind}" data-code="{diagnosis.code}">'
+            f'<span class="bar-name">{escape(name_of(diagnosis.code))}'
+            f' <span class="code">{diagnosis.code}</span> {_tag(diagnosis)}</span>'
             f'<span class="bar-percent">{escape(percent(probability))}</span>'
             '<span class="bar-track" aria-hidden="true">'
             f'<span style="width:{100 * probability:.2f}%"></span>{mark}</span>{spread}</li>'
         )
     return (
         f'<section class="card" aria-label="{BARS_TITLE}"><h3>{BARS_TITLE}</h3>'
-        f'<p class="fine">{_MIX[finding.prior].capitalize()}.</p><ol class="bars">{"".join(rows)}</ol></section>'
+        f'<p class="fine">{_capitalised(str(_MIX[finding.prior]))}.</p><ol class="bars">{"".join(rows)}</ol></section>'
     )
 
 
@@ -106,50 +114,53 @@ def _range(values: np.ndarray, shown: bool) -> tuple[str, str]:
     """Return a mark from the lowest to the highest of the views' answers and, where `shown`, the same in words."""
     low, high = float(values.min()), float(values.max())
     mark = f'<i class="bar-range" style="left:{100 * low:.2f}%;width:{100 * (high - low):.2f}%"></i>'
-    words = f"in the {len(values)} views from {percent(low)} to {percent(high)}"
-    return mark, f'<span class="bar-spread fine">{escape(words)}</span>' if shown else ""
+    text = IN_THE_VIEWS.format(views=len(values), low=percent(low), high=percent(high))
+    return mark, f'<span class="bar-spread fine">{escape(text)}</span>' if shown else ""
+
+
+def _tag(diagnosis: lesions.Diagnosis) -> str:
+    return f'<span class="tag">{MALIGNANT}</span>' if diagnosis.malignant else ""
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def score_card(score: float, point: OperatingPoint, malignant_names: list[str]) -> str:
     """Return the malignancy score beside its operating point, and what that point found on held-out pictures."""
     above = score >= point.threshold
-    verdict, side = ("Higher score", "at or above") if above else ("Lower score", "below")
     # Figures from pictures that did not choose the threshold, where there are any: those are the ones to trust.
     if point.test_sensitivity is not None and point.test_specificity is not None:
-        where, sensitivity, specificity = "test", point.test_sensitivity, point.test_specificity
+        found, sensitivity, specificity = FOUND["test"], point.test_sensitivity, point.test_specificity
     else:
-        where, sensitivity, specificity = "validation", point.sensitivity, point.specificity
+        found, sensitivity, specificity = FOUND["validation"], point.sensitivity, point.specificity
     caveat = (
-        f"A higher score is no diagnosis: {percent(1 - specificity)} of the other lesions scored so too."
+        HIGHER_CAVEAT.format(share=percent(1 - specificity))
         if above
-        else f"A lower score rules nothing out: {percent(1 - sensitivity)} of the malignant ones scored so too."
+        else LOWER_CAVEAT.format(share=percent(1 - sensitivity))
     )
-    names = together(malignant_names)
+    verdict = (HIGHER if above else LOWER).format(threshold=point.threshold, point=escape(told(point.name)))
+    measured = found.format(sensitivity=percent(sensitivity), specificity=percent(specificity))
     return (
-        f'<section class="card score {"above" if above else "below"}" aria-label="Malignancy score">'
-        "<h3>Malignancy score</h3>"
-        f'<p class="score-line"><span class="score-value">{score:.3f}</span> <strong>{verdict}</strong>:'
-        f" {side} the threshold {point.threshold:.3f}, chosen on validation pictures for"
-        f" {escape(point.name)}.</p>"
+        f'<section class="card score {"above" if above else "below"}" aria-label="{SCORE_TITLE}">'
+        f"<h3>{SCORE_TITLE}</h3>"
+        f'<p class="score-line"><span class="score-value">{number(score, ".3f")}</span> {verdict}</p>'
         f'<div class="score-track" aria-hidden="true"><span style="width:{100 * score:.2f}%"></span>'
         f'<i style="left:{100 * point.threshold:.2f}%"></i></div>'
-        f"<p>On {where} pictures it found {percent(sensitivity)} of the malignant lesions"
-        f" (sensitivity) and left {percent(specificity)} of the others below it (specificity)."
-        f" {escape(caveat)}</p>"
-        f'<p class="fine">The score is the probability of {escape(names)}, always'
-        " for the mix of the training collection.</p></section>"
+        f"<p>{escape(measured)} {escape(caveat)}</p>"
+        f'<p class="fine">{escape(SCORE_IS.format(names=together(malignant_names)))}</p></section>'
     )
 
 
 def together(names: Sequence[str]) -> str:
     """Return what a score over several diagnoses is the probability of, inside a sentence (no HTML)."""
-    return any_of(names) + (" together" if len(names) > 1 else "")
+    return TOGETHER.format(names=any_of(names)) if len(names) > 1 else any_of(names)
 
 
 def any_of(names: Sequence[str]) -> str:
     """Return names of diagnoses as they stand inside a sentence: "melanoma, nevus or vascular lesion" (no HTML)."""
     *others, last = (in_running_text(name) for name in names)
-    return f"{', '.join(others)} or {last}" if others else last
+    return OR.format(others=", ".join(others), last=last) if others else last
 
 
 def data_uri(pixels: np.ndarray) -> str:

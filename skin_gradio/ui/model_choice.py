@@ -10,40 +10,53 @@ import gradio as gr
 from skin_gradio.classifier import Classifier
 from skin_gradio.models import BUNDLED, ModelError, ModelFolder, read_card
 from skin_gradio.ui.figures import headline_figure, size
+from skin_gradio.ui.language import spoken
 from skin_gradio.ui.shelf import Shelf
+from skin_gradio.ui.words import Text, told
 
-TITLE = "Model: {name}"
-OFFERED = "Models that come with this page"
-TYPED = "Another model"
-TYPED_HELP = "A folder on the server, or a Hugging Face Hub id: user/repository or user/repository@revision."
-TYPED_EXAMPLE = "user/repository@revision"
-USE = "Use this model"
-OTHERS_OFF = "This page offers its own models only; whoever runs it can allow others (--models any)."
-FETCHING = "Fetching {name} and checking its files …"
-TRYING = "Trying {name} in a process of its own, then opening it …"
-OPENING = "Opening {name} …"
-IN_USE = "In use: {name}, revision {revision}; {facts}; runs on {engine}."
-NOT_CHANGED = "The model was not changed: {name} is still in use. {reason}"
+TITLE = Text("model_choice.title")
+OFFERED = Text("model_choice.offered")
+TYPED = Text("model_choice.typed")
+TYPED_HELP = Text("model_choice.typed_help")
+TYPED_EXAMPLE = Text("model_choice.typed_example")
+USE = Text("model_choice.use")
+OTHERS_OFF = Text("model_choice.others_off")
+FETCHING = Text("model_choice.fetching")
+TRYING = Text("model_choice.trying")
+OPENING = Text("model_choice.opening")
+CLASSES = Text("model_choice.classes")
+IN_USE = Text("model_choice.in_use")
+NOT_CHANGED = Text("model_choice.not_changed")
 NOTHING_TYPED = "Type a folder or a Hub id first."
 
 
-def build_model_choice(shelf: Shelf, chosen: gr.State) -> None:
-    """Lay out the choice, folded away, inside the current Blocks; it sets `chosen`, the key of the session's model."""
+def build_model_choice(shelf: Shelf, chosen: gr.State, language: gr.HTML) -> None:
+    """Lay out the choice, folded away, inside the current Blocks.
+
+    Args:
+        shelf: the models that can be opened.
+        chosen: is set to the key of the session's model.
+        language: the control; what the choice says follows its `input`.
+    """
     with gr.Accordion(TITLE.format(name=shown_name(shelf.first.model)), open=False, elem_id="model-choice") as fold:
-        offered = gr.Dropdown(
-            [(label(shelf, key), key) for key in shelf.offered],
+        offered = spoken(
+            gr.Dropdown,
+            {"choices": lambda: [(label(shelf, key), key) for key in shelf.offered], "label": OFFERED},
             value=shelf.first_key,
-            label=OFFERED,
             filterable=False,
             elem_id="model-offered",
         )
         with gr.Row(visible=shelf.choice == "any", elem_classes="model-typed"):
-            typed = gr.Textbox(
-                label=TYPED, info=TYPED_HELP, placeholder=TYPED_EXAMPLE, max_lines=1, elem_id="model-typed", scale=4
+            typed = spoken(
+                gr.Textbox,
+                {"label": TYPED, "info": TYPED_HELP, "placeholder": TYPED_EXAMPLE},
+                max_lines=1,
+                elem_id="model-typed",
+                scale=4,
             )
-            use = gr.Button(USE, elem_id="model-use", min_width=140, scale=1)
+            use = spoken(gr.Button, {"value": USE}, elem_id="model-use", min_width=140, scale=1)
         if shelf.choice != "any":
-            gr.HTML(f'<p class="fine">{OTHERS_OFF}</p>', apply_default_css=False)
+            spoken(gr.HTML, {"value": lambda: f'<p class="fine">{OTHERS_OFF}</p>'}, apply_default_css=False)
         status = gr.HTML(_status(in_use(shelf.first)), elem_id="model-status", apply_default_css=False)
 
     def switch(name: str, key: str) -> Iterator[tuple[Any, ...]]:
@@ -55,18 +68,15 @@ def build_model_choice(shelf: Shelf, chosen: gr.State) -> None:
                 else:
                     yield gr.skip(), _status(step), gr.skip(), gr.skip()
         except ModelError as error:
-            gr.Warning(escape(NOT_CHANGED.format(reason=error, name=shown_name(before.model))), duration=30)
+            gr.Warning(escape(NOT_CHANGED.format(reason=told(str(error)), name=shown_name(before.model))), duration=30)
             yield gr.skip(), *_shown(shelf, before)
 
     results = [chosen, status, fold, offered]
-    shared: dict[str, Any] = {
-        "concurrency_id": "models",
-        "concurrency_limit": 2,
-        "api_visibility": "private",
-        "show_progress": "hidden",
-    }
+    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    shared: dict[str, Any] = {"concurrency_id": "models", "concurrency_limit": 2, **private}
     offered.input(switch, [offered, chosen], results, **shared)
     gr.on([use.click, typed.submit], switch, [typed, chosen], results, **shared)
+    language.input(lambda key: _shown(shelf, shelf.get(key)), chosen, [status, fold, offered], queue=False, **private)
 
 
 def switching(shelf: Shelf, name: str) -> Iterator[str | Classifier]:
@@ -104,7 +114,7 @@ def in_use(classifier: Classifier) -> str:
     """Return which model is in use and what it is, as one line of text."""
     model = classifier.model
     facts = [
-        f"{len(model.codes)} classes at {model.input_size} x {model.input_size} pixels",
+        CLASSES.format(count=len(model.codes), size=model.input_size),
         headline_figure(model.card),
     ]
     return IN_USE.format(

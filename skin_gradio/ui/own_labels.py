@@ -9,22 +9,22 @@ from skin_gradio import lesions, scoring
 from skin_gradio.labels import Labels, Match
 from skin_gradio.ui import charts, diagrams, markup
 from skin_gradio.ui.rows import Rows
+from skin_gradio.ui.words import Text, number
 
-TITLE = "Against your labels"
-COMPARED = "Pictures with a label: {count:,}. Probabilities: {prior}."
-CONFUSION = "Rows: your label; columns: the most probable diagnosis; pictures"
-CAVEAT = (
-    "These figures are for your pictures alone, and without intervals: with few pictures they can be far off. Pictures"
-    " that the model learned from make them look better than they are."
-)
-NOBODY = "No label belongs to a picture of this run."
-ONE_SIDE = "A ROC needs malignant pictures and others among the labels."
-OTHER_CLASSES = "Labels that are no answers of this model, and count for the ROC alone: {count:,}."
-MISSING = "Classified pictures without a label: {count:,}."
-UNUSED = "Labels without a classified picture: {count:,} ({names})."
-AMBIGUOUS = "Names that fit several pictures, and so do not count: {count:,} ({names})."
-CONTRADICTORY = "Names with several labels, which do not count: {count:,} ({names})."
-UNKNOWN = "Labels that name no diagnosis: {names}."
+TITLE = Text("own_labels.title")
+COMPARED = Text("own_labels.compared")
+ACCURACY, BALANCED_ACCURACY = Text("own_labels.accuracy"), Text("own_labels.balanced_accuracy")
+QUOTED = Text("own_labels.quoted")
+CONFUSION = Text("own_labels.confusion")
+CAVEAT = Text("own_labels.caveat")
+NOBODY = Text("own_labels.nobody")
+ONE_SIDE = Text("own_labels.one_side")
+OTHER_CLASSES = Text("own_labels.other_classes")
+MISSING = Text("own_labels.missing")
+UNUSED = Text("own_labels.unused")
+AMBIGUOUS = Text("own_labels.ambiguous")
+CONTRADICTORY = Text("own_labels.contradictory")
+UNKNOWN = Text("own_labels.unknown")
 NAMED = 5
 
 
@@ -50,7 +50,7 @@ def panel(rows: Rows, codes: Sequence[str], labels: Labels, match: Match) -> str
     malignant = np.array([lesions.BY_CODE[label].malignant for label, _, _ in found])
     score = np.array([score for _, _, score in found])
     if malignant.all() or not malignant.any():
-        notes.append(ONE_SIDE)
+        notes.append(str(ONE_SIDE))
     else:
         curve = scoring.thinned(*scoring.roc_curve(malignant, score))
         body.append(charts.roc(*curve, scoring.auroc(malignant, score)))
@@ -69,11 +69,11 @@ def _compared(count: int, rows: Rows) -> str:
 def _answers(known: np.ndarray, codes: Sequence[str]) -> str:
     truth, answer = known.T
     figures = {
-        "Accuracy": scoring.accuracy(truth, answer),
-        "Balanced accuracy (mean recall)": scoring.balanced_accuracy(truth, answer, len(codes)),
+        ACCURACY: scoring.accuracy(truth, answer),
+        BALANCED_ACCURACY: scoring.balanced_accuracy(truth, answer, len(codes)),
     }
-    cells = "".join(f"<div><dt>{escape(name)}</dt><dd>{value:.3f}</dd></div>" for name, value in figures.items())
-    matrix = diagrams.confusion(CONFUSION, codes, scoring.confusion_matrix(truth, answer, len(codes)).tolist())
+    cells = "".join(f"<div><dt>{name}</dt><dd>{number(value, '.3f')}</dd></div>" for name, value in figures.items())
+    matrix = diagrams.confusion(str(CONFUSION), codes, scoring.confusion_matrix(truth, answer, len(codes)).tolist())
     return f'<dl>{cells}</dl><div class="own-matrix">{matrix}</div>'
 
 
@@ -97,4 +97,4 @@ def _some(names: Sequence[str]) -> str:
 
 def _counted(unknown: Mapping[str, int]) -> str:
     most = sorted(unknown.items(), key=lambda pair: -pair[1])
-    return _some([f"“{label}” ({count:,})" for label, count in most])
+    return _some([QUOTED.format(label=label, count=count) for label, count in most])

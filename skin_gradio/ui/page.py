@@ -17,24 +17,23 @@ from skin_gradio.ui.api import add_endpoints
 from skin_gradio.ui.batch import MAX_UPLOAD_BYTES, build_batch
 from skin_gradio.ui.compare import build_compare
 from skin_gradio.ui.examples import write_examples
+from skin_gradio.ui.language import HEAD, connect_language, language_switch, spoken
 from skin_gradio.ui.markup import PRIOR_NAMES
 from skin_gradio.ui.model_choice import build_model_choice
 from skin_gradio.ui.outside import fetch_nothing
 from skin_gradio.ui.runs import Runs
 from skin_gradio.ui.shelf import Shelf
 from skin_gradio.ui.single import build_single
+from skin_gradio.ui.words import Text
 
-TITLE = "Skin lesion classifier"
-PURPOSE = "Probabilities for {asked} from one dermatoscopic photograph, or from thousands."
-DISCLAIMER = (
-    "<strong>Research and education only; not a medical device.</strong> No answer here is a diagnosis. Worried about a"
-    " spot? See a doctor."
-)
-PRIOR_QUESTION = "How common is each diagnosis?"
-PRIOR_HELP = (
-    "A probability depends on how common a diagnosis is where the picture comes from. Everything on this page follows"
-    " this choice."
-)
+TITLE = Text("page.title")
+ONE_PICTURE, MANY_PICTURES = Text("page.one_picture"), Text("page.many_pictures")
+COMPARE, ABOUT = Text("page.compare"), Text("page.about")
+DIAGNOSES, GROUPS = Text("page.diagnoses"), Text("page.groups")
+PURPOSE = Text("page.purpose")
+DISCLAIMER = Text("page.disclaimer")
+PRIOR_QUESTION = Text("page.prior_question")
+PRIOR_HELP = Text("page.prior_help")
 
 # How often and after how many seconds Gradio deletes uploads, by a clock that may jump: a long stop for a page that
 # nothing watches over as app.py does.
@@ -45,19 +44,26 @@ _HEAD = (
     "<style>@media (max-width: 767px) { footer .divider { display: none !important; } }</style>"
     "<script>window.linkedTab = location.hash.slice(1);</script>"
 )
-# Gradio's radio is a fieldset without a name for a screen reader.
-_NAME_PRIOR = f'() => document.getElementById("prior")?.setAttribute("aria-label", "{PRIOR_QUESTION}")'
 _OPEN_LINKED_TAB = "() => document.getElementById(`${window.linkedTab}-button`)?.click()"
-_NAME_TAB_IN_ADDRESS = '() => history.replaceState(null, "", "#TAB")'
+_NAME_TAB_IN_ADDRESS = '() => history.replaceState(null, "", `${location.pathname}${location.search}#TAB`)'
 
 
 def _asked(classifier: Classifier) -> str:
     codes = classifier.model.codes
-    return "benign and malignant" if codes == lesions.TASKS["malignancy"] else f"{len(codes)} diagnoses"
+    return str(GROUPS) if codes == lesions.TASKS["malignancy"] else DIAGNOSES.format(count=len(codes))
 
 
 def _header(classifier: Classifier) -> str:
     return f"<header><h1>{TITLE}</h1><p>{PURPOSE.format(asked=_asked(classifier))}</p></header>"
+
+
+def _priors() -> list[tuple[str, str]]:
+    return [(str(name), value) for value, name in PRIOR_NAMES.items()]
+
+
+def _named() -> dict[str, str]:
+    # Gradio's radio is a fieldset without a name for a screen reader.
+    return {"title": str(TITLE), "prior": str(PRIOR_QUESTION)}
 
 
 def build_page(classifier: Classifier, engine: EngineName = "auto", choice: Choice = "bundled") -> gr.Blocks:
@@ -72,31 +78,36 @@ def build_page(classifier: Classifier, engine: EngineName = "auto", choice: Choi
     shelf, runs = Shelf(classifier, engine, choice), Runs()
     drawings_folder = Path(tempfile.mkdtemp(prefix="skin-drawings-"))
     drawings = write_examples(drawings_folder)
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=_LONG_STOP) as page:
-        gr.HTML(
-            f'<div class="disclaimer" role="note">{DISCLAIMER}</div>', elem_id="disclaimer", apply_default_css=False
+    with gr.Blocks(title=str(TITLE), analytics_enabled=False, delete_cache=_LONG_STOP) as page:
+        language = language_switch()
+        spoken(
+            gr.HTML,
+            {"value": lambda: f'<div class="disclaimer" role="note">{DISCLAIMER}</div>'},
+            elem_id="disclaimer",
+            apply_default_css=False,
         )
         header = gr.HTML(_header(classifier), elem_id="page-header", apply_default_css=False)
-        prior = gr.Radio(
-            [(name, value) for value, name in PRIOR_NAMES.items()],
+        prior = spoken(
+            gr.Radio,
+            {"choices": _priors, "label": PRIOR_QUESTION, "info": PRIOR_HELP},
             value="collection",
-            label=PRIOR_QUESTION,
-            info=PRIOR_HELP,
             elem_id="prior",
         )
         chosen = gr.State(shelf.first_key)
-        build_model_choice(shelf, chosen)
+        build_model_choice(shelf, chosen, language)
         with gr.Tabs():
-            with gr.Tab("One picture", id="single", elem_id="single") as single:
-                asked = build_single(shelf, chosen, prior, drawings)
-            with gr.Tab("Many pictures", id="batch", elem_id="batch") as many:
-                build_batch(shelf, chosen, prior, runs)
-            with gr.Tab("Compare", id="compare", elem_id="compare") as compare:
-                build_compare(shelf, chosen, prior, asked)
-            with gr.Tab("About", id="about", elem_id="about") as about:
-                build_about(shelf, chosen)
+            with spoken(gr.Tab, {"label": ONE_PICTURE}, id="single", elem_id="single") as single:
+                asked = build_single(shelf, chosen, prior, language, drawings)
+            with spoken(gr.Tab, {"label": MANY_PICTURES}, id="batch", elem_id="batch") as many:
+                build_batch(shelf, chosen, prior, language, runs)
+            with spoken(gr.Tab, {"label": COMPARE}, id="compare", elem_id="compare") as compare:
+                build_compare(shelf, chosen, prior, language, asked)
+            with spoken(gr.Tab, {"label": ABOUT}, id="about", elem_id="about") as about:
+                build_about(shelf, chosen, language)
         add_endpoints(shelf)
-        chosen.change(
+        connect_language(page, language, _named)
+        gr.on(
+            [chosen.change, language.input],
             lambda key: _header(shelf.get(key)),
             chosen,
             header,
@@ -109,7 +120,6 @@ def build_page(classifier: Classifier, engine: EngineName = "auto", choice: Choi
             runs.cancel(str(request.session_hash))
 
         page.unload(leave)
-        page.load(None, js=_NAME_PRIOR, api_visibility="private")
         page.load(None, js=_OPEN_LINKED_TAB, api_visibility="private")
         for tab in (single, many, compare, about):
             tab.select(None, js=_NAME_TAB_IN_ADDRESS.replace("TAB", tab.elem_id), api_visibility="private")
@@ -146,7 +156,7 @@ def launch_options() -> dict[str, Any]:
         "theme": theme,
         "css_paths": sorted(Path(__file__).parent.glob("*.css"), reverse=True),  # style.css first
         "max_file_size": MAX_UPLOAD_BYTES,
-        "head": _HEAD,
+        "head": HEAD + _HEAD,
         "footer_links": ["api", "settings"],
         "run_history": False,
         "ssr_mode": False,

@@ -14,28 +14,27 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
-from skin_gradio import heatmap, lesions
+from skin_gradio import heatmap
 from skin_gradio.classifier import Classifier, Finding
 from skin_gradio.images import Picture, UnusableImage, read_picture
 from skin_gradio.ui import charts, markup, own_labels
 from skin_gradio.ui.rows import ShownRow, View
 from skin_gradio.ui.runs import Run
-from skin_gradio.ui.table import SIDE_NAMES, STATUS_NAMES
+from skin_gradio.ui.table import DIFFERS, HIGHER, LABEL, LOWER, SIDE_NAMES, STATUS_NAMES, told_doubts
+from skin_gradio.ui.words import Text, language, number, told
 
 MAX_ROWS = 2_000
 """A report of more rows is no longer read, printed or opened with ease; the CSV in the zip has them all."""
 THUMBNAIL_SIDE = 96
-TITLE = "Skin lesion classifier: report of a batch"
-DISCLAIMER = (
-    "<strong>Research and education only; not a medical device.</strong> No answer here is a diagnosis, and a lower"
-    " score rules nothing out."
-)
-CAVEAT = (
-    "The second picture is the heatmap of the most probable diagnosis; the larger ones lie in the folder heatmaps. A"
-    " heatmap shows where the score came from. It is no proof that the model is right, or right for a good reason."
-)
-HEADS = ("Picture and heatmap", "File", "Most probable diagnosis", "Probability", "Malignancy score", "Status")
-GONE = "The picture is no longer here."
+TITLE = Text("report.title")
+DISCLAIMER = Text("report.disclaimer")
+CAVEAT = Text("report.caveat")
+HEADS = tuple(Text(f"report.heads.{name}") for name in ("pair", "file", "diagnosis", "probability", "score", "status"))
+MADE, MODEL, REVISION = Text("report.made"), Text("report.model"), Text("report.revision")
+PROBABILITIES, ROWS, FILTERS, NONE = (Text(f"report.{name}") for name in ("probabilities", "rows", "filters", "none"))
+SHOWN, SHOWN_FIRST = Text("report.shown"), Text("report.shown_first")
+THE_PICTURE, ITS_HEATMAP = Text("report.the_picture"), Text("report.its_heatmap")
+GONE = Text("report.gone")
 _PAGE = Template((Path(__file__).parent / "report.html").read_text(encoding="utf-8"))
 _CHUNK = 8
 
@@ -84,23 +83,23 @@ def rows_in_report(run: Run) -> int:
 
 def _head(run: Run, view: View) -> str:
     model, matching = run.classifier.model, run.rows.matching(view)
-    shown = f"{min(matching, MAX_ROWS):,} of {run.rows.count:,}"
-    if matching > MAX_ROWS:
-        shown += f" (the first of {matching:,}; a report holds at most {MAX_ROWS:,}, the CSV all)"
+    counts = {"shown": min(matching, MAX_ROWS), "all": run.rows.count, "matching": matching, "most": MAX_ROWS}
+    shown = (SHOWN_FIRST if matching > MAX_ROWS else SHOWN).format(**counts)
     about = {
-        "Made": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
-        "Model": f"{model.name}, revision {model.revision}",
-        "Probabilities": markup.PRIOR_NAMES[run.prior],
-        "Rows": shown,
-        "Filters": _filters(view) or "none",
+        MADE: datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+        MODEL: REVISION.format(name=model.name, revision=model.revision),
+        PROBABILITIES: str(markup.PRIOR_NAMES[run.prior]),
+        ROWS: shown,
+        FILTERS: _filters(view) or str(NONE),
     }
     entries = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in about.items())
     own = own_labels.panel(run.rows, model.codes, *run.labels) if run.labels else ""
     return _PAGE.substitute(
+        language=language(),
         title=TITLE,
         disclaimer=DISCLAIMER,
         about=f'<dl class="about">{entries}</dl>',
-        summary=charts.summary(run.rows.summary(), markup.PRIOR_NAMES[run.prior], run.point),
+        summary=charts.summary(run.rows.summary(), str(markup.PRIOR_NAMES[run.prior]), run.point),
         own=own,
         caveat=CAVEAT,
         heads="".join(f'<th scope="col">{head}</th>' for head in HEADS),
@@ -108,9 +107,9 @@ def _head(run: Run, view: View) -> str:
 
 
 def _filters(view: View) -> str:
-    diagnosis = lesions.BY_CODE[view.diagnosis].name if view.diagnosis else ""
-    side = SIDE_NAMES[view.side] if view.side else ""
-    status = STATUS_NAMES.get(view.status, "not as labelled") if view.status else ""
+    diagnosis = markup.name_of(view.diagnosis) if view.diagnosis else ""
+    side = str(SIDE_NAMES[view.side]) if view.side else ""
+    status = str(STATUS_NAMES.get(view.status, DIFFERS)) if view.status else ""
     return ", ".join(filter(None, (diagnosis, side, status)))
 
 
@@ -131,7 +130,7 @@ def _lines(run: Run, rows: list[ShownRow], archive: zipfile.ZipFile) -> Iterator
         yield _line(
             row,
             run,
-            f'<img alt="The picture" src="{seen}"><a href="{escape(name)}"><img alt="Its heatmap"'
+            f'<img alt="{THE_PICTURE}" src="{seen}"><a href="{escape(name)}"><img alt="{ITS_HEATMAP}"'
             f' src="{markup.data_uri(small)}"></a>',
         )
 
@@ -164,13 +163,14 @@ def _safe(file: str) -> str:
 def _line(row: ShownRow, run: Run, pair: str) -> str:
     start = f'<tr><td class="pair">{pair}</td><td class="file">{escape(row.file)}</td>'
     if row.probability is None or row.score is None:
-        return f'{start}<td class="reason" colspan="3">{escape(row.reason)}</td><td>failed</td></tr>\n'
-    side = "higher" if row.score >= run.point.threshold else "lower"
-    reason = row.reason if pair or row.reason else GONE
-    label = f"<br>label: {escape(row.label)}" if row.label else ""
+        why = f'<td class="reason" colspan="3">{escape(told(row.reason))}</td>'
+        return f"{start}{why}<td>{STATUS_NAMES['failed']}</td></tr>\n"
+    side = HIGHER if row.score >= run.point.threshold else LOWER
+    reason = told_doubts(row.reason) if pair or row.reason else str(GONE)
+    label = f"<br>{LABEL.format(label=escape(row.label))}" if row.label else ""
     why = f'<p class="reason">{escape(reason)}</p>' if reason else ""
     return (
-        f'{start}<td>{escape(row.name)} <span class="code">{row.code}</span>{label}{why}</td>'
-        f"<td>{escape(markup.percent(row.probability))}</td><td>{row.score:.3f} ({side})</td>"
-        f"<td>{row.status}</td></tr>\n"
+        f'{start}<td>{escape(told(row.name))} <span class="code">{row.code}</span>{label}{why}</td>'
+        f"<td>{escape(markup.percent(row.probability))}</td><td>{number(row.score, '.3f')} ({side})</td>"
+        f"<td>{STATUS_NAMES[row.status]}</td></tr>\n"
     )

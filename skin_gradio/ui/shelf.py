@@ -10,6 +10,7 @@ import gradio as gr
 from skin_gradio.classifier import Classifier
 from skin_gradio.engines import Engine, EngineName, open_safely
 from skin_gradio.models import Choice, ModelError, ModelFolder, bundled_models, find_bundled, find_model
+from skin_gradio.ui.words import told
 
 CAPACITY = 4
 
@@ -97,7 +98,7 @@ class Shelf:
         try:
             return self.open(self.find(key))
         except ModelError as error:
-            raise gr.Error(escape(CLOSED.format(reason=error)), print_exception=False) from None
+            raise gr.Error(escape(told(CLOSED.format(reason=error))), print_exception=False) from None
 
     def _kept(self, key: str, revision: str | None = None) -> Classifier | None:
         """Return the open classifier of a key, of a certain revision if one is given, and count it as just used."""

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -17,17 +18,18 @@ from skin_gradio.images import MAX_FILE_BYTES, Picture, UnusableImage, read_pict
 from skin_gradio.ui import markup, sureness, threshold, why
 from skin_gradio.ui.dropzone import Upload, drop_zone, read_uploads
 from skin_gradio.ui.examples import EXAMPLES
+from skin_gradio.ui.language import spoken
 from skin_gradio.ui.shelf import Shelf
+from skin_gradio.ui.words import Text, in_each_language, told, words
 
-EMPTY = (
-    '<div class="card empty"><p><strong>The answer appears here.</strong></p><ul>'
-    "<li>a probability for each diagnosis</li><li>how sure the model is</li>"
-    "<li>the malignancy score, and what any threshold on it is worth</li>"
-    "<li>a heatmap of where the model looked</li></ul></div>"
-)
-DOUBTED = "{name} may not be a picture that this model can judge."
-DOUBTED_NOTE = "Read this answer with care: this may not be a picture that the model can judge."
-ANYWAY = "Show the answer anyway"
+ZONE_TITLE, ZONE_HINT = Text("single.zone_title"), Text("single.zone_hint")
+HERE = Text("single.here")
+PROMISED = tuple(Text(f"single.promised.{name}") for name in ("bars", "sure", "score", "heatmap"))
+GONE, DROP_AGAIN, NOT_USED = Text("single.gone"), Text("single.drop_again"), Text("single.not_used")
+DRAWINGS, TO_TRY, DRAWING = Text("single.drawings"), Text("single.to_try"), Text("single.drawing")
+DOUBTED = Text("single.doubted")
+DOUBTED_NOTE = Text("single.doubted_note")
+ANYWAY = Text("single.anyway")
 _SCRIPT = (Path(__file__).parent / "answer.js").read_text(encoding="utf-8")
 ANSWER_SCRIPT = f"{{ {_SCRIPT} }}\n{{ {threshold.SCRIPT} }}"
 """Brings `describe`'s first result to life, as a `gr.HTML`'s js_on_load; its buttons fire `select` with `act`."""
@@ -62,11 +64,11 @@ class Question:
 def answer(classifier: Classifier, question: Question, prior: Prior) -> tuple[str, str]:
     """Return the answer for one picture as HTML, figures and pictures; or the named reason why there is none."""
     if question.upload is None:
-        return markup.message("The picture is no longer here.", "Uploads are deleted after a while; drop it again."), ""
+        return markup.message(GONE, DROP_AGAIN), ""
     try:
         picture = read_picture(question.upload.path)
     except UnusableImage as error:
-        return markup.message(f"{question.upload.name} cannot be used.", str(error)), ""
+        return markup.message(NOT_USED.format(name=question.upload.name), told(str(error))), ""
     return describe(classifier, picture, question.upload.name, prior, question.careful, question.anyway)
 
 
@@ -97,9 +99,9 @@ def describe(
     finding = eight.finding if eight else classifier.classify(pixels, prior, sides)[0]
     square = picture.resized(heatmap.DISPLAY_SIDE)
     if finding.doubts and not anyway:
-        return _doubts(finding, DOUBTED.format(name=name), ANYWAY if buttons else ""), why.picture_alone(square)
+        return _doubts(finding, DOUBTED.format(name=name), str(ANYWAY) if buttons else ""), why.picture_alone(square)
     figures = (
-        (_doubts(finding, DOUBTED_NOTE) if finding.doubts else "")
+        (_doubts(finding, str(DOUBTED_NOTE)) if finding.doubts else "")
         + markup.headline(finding, name, len(eight.views) if eight else 1)
         + markup.bars(finding, eight.views if eight else None)
         + sureness.panel(finding, classifier.model, eight, buttons)
@@ -110,7 +112,7 @@ def describe(
 
 def _doubts(finding: Finding, title: str, button: str = "") -> str:
     """Return why a picture may not be one that can be judged, with a button where one is named."""
-    reasons = "".join(f"<li>{escape(doubt.message)}</li>" for doubt in finding.doubts)
+    reasons = "".join(f"<li>{escape(told(doubt.message))}</li>" for doubt in finding.doubts)
     offer = f'<button type="button" class="zone-button" data-act="anyway">{button}</button>' if button else ""
     return (
         f'<div class="notice doubt" role="note" data-said="{escape(title)}"><p><strong>{escape(title)}</strong></p>'
@@ -118,8 +120,23 @@ def _doubts(finding: Finding, title: str, button: str = "") -> str:
     )
 
 
-def build_single(shelf: Shelf, chosen: gr.State, prior: gr.Radio, drawings: Sequence[Path]) -> gr.State:
-    """Lay out the tab inside the current Blocks and connect it; `chosen` holds the key of the session's model.
+def empty() -> str:
+    """Return what stands in an answer's place before there is one."""
+    promised = "".join(f"<li>{text}</li>" for text in PROMISED)
+    return f'<div class="card empty"><p><strong>{HERE}</strong></p><ul>{promised}</ul></div>'
+
+
+def build_single(
+    shelf: Shelf, chosen: gr.State, prior: gr.Radio, language: gr.HTML, drawings: Sequence[Path]
+) -> gr.State:
+    """Lay out the tab inside the current Blocks and connect it.
+
+    Args:
+        shelf: the models that can be opened.
+        chosen: the key of the session's model.
+        prior: the mix of cases that is answered for.
+        language: the control; the answer follows its `input`.
+        drawings: the example pictures.
 
     Returns the state that holds the session's `Question`.
     """
@@ -127,18 +144,22 @@ def build_single(shelf: Shelf, chosen: gr.State, prior: gr.Radio, drawings: Sequ
     with gr.Row(elem_classes="columns"):
         with gr.Column(min_width=300):
             zone = drop_zone(
-                "Drop a dermatoscopic picture here",
-                "JPEG, PNG, WebP, TIFF, BMP or GIF, up to 100 MB. Pasting with Ctrl+V works too.",
+                ZONE_TITLE,
+                ZONE_HINT,
                 many=False,
                 elem_id="single-zone",
                 max_bytes=MAX_FILE_BYTES,
             )
-            gallery = gr.HTML(
-                _gallery(drawings), js_on_load=_EXAMPLES_SCRIPT, elem_id="examples", apply_default_css=False
+            gallery = spoken(
+                gr.HTML,
+                {"value": partial(_gallery, [_thumbnail(path) for path in drawings])},
+                js_on_load=_EXAMPLES_SCRIPT,
+                elem_id="examples",
+                apply_default_css=False,
             )
             seen = gr.HTML("", js_on_load=SEEN_SCRIPT, elem_id="seen", apply_default_css=False)
         with gr.Column(min_width=300):
-            result = gr.HTML(EMPTY, js_on_load=ANSWER_SCRIPT, elem_id="answer", apply_default_css=False)
+            result = gr.HTML(empty(), js_on_load=ANSWER_SCRIPT, elem_id="answer", apply_default_css=False)
 
     def classify_upload(value: str, question: Question, key: str, prior: Prior) -> tuple[str, str, Question]:
         # Who looks carefully at one picture does so at the next; what was shown in spite of doubts is another matter.
@@ -147,8 +168,7 @@ def build_single(shelf: Shelf, chosen: gr.State, prior: gr.Radio, drawings: Sequ
 
     def classify_example(question: Question, key: str, prior: Prior, event: gr.EventData) -> tuple[str, str, Question]:
         try:
-            number = int(event.index)
-            upload = Upload(drawings[number], f"the drawing “{EXAMPLES[number].caption.lower()}”")
+            upload = _drawing(drawings, int(event.index))
         except (AttributeError, IndexError, TypeError, ValueError):
             upload = None
         question = Question(upload, question.careful)
@@ -157,8 +177,11 @@ def build_single(shelf: Shelf, chosen: gr.State, prior: gr.Radio, drawings: Sequ
     def classify_again(question: Question, key: str, prior: Prior, value: str) -> tuple[str, str]:
         # A picture that was refused before it came here has taken the earlier one's place.
         upload = question.upload
-        here = upload is not None and (upload.path in drawings or upload in read_uploads(value))
-        return answer(shelf.get(key), question, prior) if here else (EMPTY, "")
+        if upload is not None and upload.path in drawings:
+            question = replace(question, upload=_drawing(drawings, drawings.index(upload.path)))
+        elif upload not in read_uploads(value):
+            return empty(), ""
+        return answer(shelf.get(key), question, prior)
 
     def look_otherwise(
         question: Question, key: str, prior: Prior, value: str, event: gr.EventData
@@ -170,20 +193,23 @@ def build_single(shelf: Shelf, chosen: gr.State, prior: gr.Radio, drawings: Sequ
             question = replace(question, anyway=True)
         return *classify_again(question, key, prior, value), question
 
+    cleared = json.dumps(in_each_language(empty))
     shared: dict[str, Any] = {
         "concurrency_id": "single",
         "concurrency_limit": 4,
         "trigger_mode": "always_last",
         "api_visibility": "private",
     }
-    zone.input(None, None, [result, seen], js=f"() => [{json.dumps(EMPTY)}, '']", api_visibility="private")
+    zone.input(
+        None, None, [result, seen], js=f"() => [{cleared}[document.documentElement.lang], '']", api_visibility="private"
+    )
     for event in (
         zone.upload(classify_upload, [zone, asked, chosen, prior], [result, seen, asked], **shared),
         gallery.select(classify_example, [asked, chosen, prior], [result, seen, asked], **shared),
     ):
         event.then(None, js=_SHOW_ANSWER, api_visibility="private")
     gr.on(
-        [prior.change, chosen.change],
+        [prior.change, chosen.change, language.input],
         classify_again,
         [asked, chosen, prior, zone],
         [result, seen],
@@ -196,17 +222,24 @@ def build_single(shelf: Shelf, chosen: gr.State, prior: gr.Radio, drawings: Sequ
     return asked
 
 
-def _gallery(drawings: Sequence[Path]) -> str:
-    buttons = []
-    for number, (example, path) in enumerate(zip(EXAMPLES, drawings, strict=True)):
-        with Image.open(path) as image:
-            thumbnail = markup.data_uri(np.asarray(image.convert("RGB").resize((160, 120), Image.Resampling.BICUBIC)))
-        buttons.append(
-            f'<button type="button" data-example="{number}"><img alt="" src="{thumbnail}">'
-            f"<span>{escape(example.caption)}</span></button>"
-        )
+def _drawing(drawings: Sequence[Path], number: int) -> Upload:
+    """Return an example picture under its name in the language that is spoken. Raises IndexError for another number."""
+    return Upload(drawings[number], DRAWING.format(caption=words().inside(str(EXAMPLES[number].caption))))
+
+
+def _thumbnail(path: Path) -> str:
+    with Image.open(path) as image:
+        return markup.data_uri(np.asarray(image.convert("RGB").resize((160, 120), Image.Resampling.BICUBIC)))
+
+
+def _gallery(thumbnails: Sequence[str]) -> str:
+    buttons = [
+        f'<button type="button" data-example="{number}"><img alt="" src="{thumbnail}">'
+        f"<span>{example.caption}</span></button>"
+        for number, (example, thumbnail) in enumerate(zip(EXAMPLES, thumbnails, strict=True))
+    ]
     return (
         '<div class="examples" role="group" aria-labelledby="examples-title">'
-        '<p id="examples-title"><strong>Drawings, not photographs</strong> - to try the page</p>'
+        f'<p id="examples-title"><strong>{DRAWINGS}</strong> - {TO_TRY}</p>'
         f'<div class="examples-row">{"".join(buttons)}</div></div>'
     )

@@ -11,34 +11,27 @@ from skin_gradio.classifier import CarefulFinding, Finding
 from skin_gradio.models import ModelFolder
 from skin_gradio.prediction_set import PredictionSet, has_own_rules, measured_coverage, prediction_sets, set_rules
 from skin_gradio.ui import markup
+from skin_gradio.ui.words import Text, number
 
-TITLE = "How sure is the model?"
-LEAD = "It is most likely one of these; the longer the list, the less sure the model is."
-SURE = "One diagnosis alone is left each time. Sure is not the same as right."
-LARGE = (
-    "That is {size} of {classes} diagnoses: the model cannot tell what this is. Read the answer as “not known”, however"
-    " high the first bar stands."
-)
-MALIGNANT_AMONG = "A malignant diagnosis is among them."
-NOT_REACHED = (
-    "No diagnosis reached its threshold for {coverage}, so the most probable one stands there alone: the picture is"
-    " unlike most that the thresholds were chosen on. Trust the answer less than its number says."
-)
-NO_SETS = "This model comes without thresholds for that."
-EXPLANATION = (
-    "“{coverage}” means: the right diagnosis is in the list for about {coverage} of pictures like those of the training"
-    " collection, because the thresholds were chosen so on validation pictures. {extent}, and not for other cameras."
-    " The list is the same whatever mix of cases is chosen at the top of the page."
-)
-ON_AVERAGE = "It holds on average, less often for rare diagnoses"
-PER_CLASS = "It holds for each diagnosis by itself, for rare ones only together"
-MEASURED = "On the test pictures it was {shares}."
-BUTTON = "Look more carefully"
-BUTTON_HELP = "Judges eight turned and mirrored views of the picture and takes their average; a little slower."
-VIEWS = "Eight views: {counts}."
-STEADY = "All eight agree."
-UNSTEADY = "The answer depends on how the picture lies: one more reason to doubt it."
-ONE_VIEW_RULES = "The thresholds of the lists were chosen for one view."
+TITLE = Text("sureness.title")
+LEAD = Text("sureness.lead")
+SURE = Text("sureness.sure")
+LARGE = Text("sureness.large")
+MALIGNANT_AMONG = Text("sureness.malignant_among")
+NOT_REACHED = Text("sureness.not_reached")
+NO_SETS = Text("sureness.no_sets")
+EXPLANATION = Text("sureness.explanation")
+ON_AVERAGE = Text("sureness.on_average")
+PER_CLASS = Text("sureness.per_class")
+MEASURED = Text("sureness.measured")
+EXPLAIN, LIST_SHARE, AND = Text("sureness.explain"), Text("sureness.list_share"), Text("sureness.and")
+FIRST_IN = Text("sureness.first_in")
+BUTTON = Text("sureness.button")
+BUTTON_HELP = Text("sureness.button_help")
+VIEWS = Text("sureness.views")
+STEADY = Text("sureness.steady")
+UNSTEADY = Text("sureness.unsteady")
+ONE_VIEW_RULES = Text("sureness.one_view_rules")
 
 
 def panel(finding: Finding, model: ModelFolder, careful: CarefulFinding | None = None, button: bool = True) -> str:
@@ -60,11 +53,11 @@ def panel(finding: Finding, model: ModelFolder, careful: CarefulFinding | None =
 
 
 def _sets(sets: Sequence[PredictionSet], model: ModelFolder, careful: bool) -> str:
-    rows = "".join(f"<div><dt>{one.coverage:.0%}</dt><dd>{escape(_members(one))}</dd></div>" for one in sets)
+    rows = "".join(f"<div><dt>{number(one.coverage, '.0%')}</dt><dd>{escape(_members(one))}</dd></div>" for one in sets)
     sentences = "".join(f"<p>{escape(text)}</p>" for text in _sentences(sets, len(model.codes)))
     return (
         f'<p class="fine">{LEAD}</p><dl class="sets">{rows}</dl>{sentences}'
-        f"<details><summary>What do the percentages mean?</summary>{_explanation(sets, model, careful)}</details>"
+        f"<details><summary>{EXPLAIN}</summary>{_explanation(sets, model, careful)}</details>"
     )
 
 
@@ -77,26 +70,28 @@ def _sentences(sets: Sequence[PredictionSet], classes: int) -> list[str]:
     """Return what the sets come to in plain words, without HTML."""
     widest = max(sets, key=lambda one: len(one.codes))
     size, malignant = len(widest.codes), [lesions.BY_CODE[code].malignant for code in widest.codes]
-    texts = [NOT_REACHED.format(coverage=f"{one.coverage:.0%}") for one in sets if not one.reached][:1]
+    texts = [NOT_REACHED.format(coverage=number(one.coverage, ".0%")) for one in sets if not one.reached][:1]
     if size == 1 and not texts:
-        texts.append(SURE)
+        texts.append(str(SURE))
     if size > classes / 2 and size > 1:
         texts.append(LARGE.format(size=size, classes=classes))
     if any(malignant) and not malignant[0]:
-        texts.append(MALIGNANT_AMONG)
+        texts.append(str(MALIGNANT_AMONG))
     return texts
 
 
 def _explanation(sets: Sequence[PredictionSet], model: ModelFolder, careful: bool) -> str:
     per_class = any(np.ptp(rule.thresholds) > 0 for rule in set_rules(model, careful))
     extent = PER_CLASS if per_class else ON_AVERAGE
-    texts = [EXPLANATION.format(coverage=f"{sets[0].coverage:.0%}", extent=extent)]
+    texts = [EXPLANATION.format(coverage=number(sets[0].coverage, ".0%"), extent=extent)]
     measured = [(one.coverage, measured_coverage(model, one.coverage, careful)) for one in sets]
-    shares = [f"{markup.percent(share)} for the list of {asked:.0%}" for asked, share in measured if share is not None]
+    shares = [
+        LIST_SHARE.format(share=markup.percent(share), asked=asked) for asked, share in measured if share is not None
+    ]
     if shares:
-        texts.append(MEASURED.format(shares=" and ".join(shares)))
+        texts.append(MEASURED.format(shares=f" {AND} ".join(shares)))
     if careful and not has_own_rules(model):
-        texts.append(ONE_VIEW_RULES)
+        texts.append(str(ONE_VIEW_RULES))
     return f"<p>{escape(' '.join(texts))}</p>"
 
 
@@ -104,10 +99,12 @@ def _views(careful: CarefulFinding) -> str:
     """Return which diagnoses the views put first, and whether they agree."""
     counted = Counter(careful.finding.codes[c] for c in np.asarray(careful.views).argmax(axis=1)).most_common()
     counts = ", ".join(
-        f"{markup.in_running_text(lesions.BY_CODE[code].name)} is first in {count}" for code, count in counted
+        FIRST_IN.format(name=markup.in_running_text(lesions.BY_CODE[code].name), count=count) for code, count in counted
     )
     agree = counted[0][1]
-    verdict = STEADY if agree == len(careful.views) else UNSTEADY if agree <= 0.75 * len(careful.views) else ""
+    verdict: Text | str = (
+        STEADY if agree == len(careful.views) else UNSTEADY if agree <= 0.75 * len(careful.views) else ""
+    )
     return f'<p class="views">{escape(VIEWS.format(counts=counts))} {verdict}</p>'
 
 

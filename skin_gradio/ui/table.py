@@ -1,31 +1,50 @@
 """A batch run as HTML: the progress line, the controls, and one page of rows as a table or a gallery."""
 
 import time
+from collections.abc import Mapping
 from html import escape
 
-from skin_gradio import lesions
+from skin_gradio.input_gate import MESSAGES
 from skin_gradio.models import OperatingPoint
-from skin_gradio.progress import duration, remaining
+from skin_gradio.progress import duration, seconds_left
 from skin_gradio.ui import markup
 from skin_gradio.ui.rows import PAGE_ROWS, ShownRow, View
 from skin_gradio.ui.runs import Run
+from skin_gradio.ui.words import Text, number, told
 
 # sort key, heading, and its name in the menu that narrow screens and the gallery have instead of headings
-COLUMNS = (
-    ("number", "No.", "order of the files"),
-    ("file", "File", "file name"),
-    ("diagnosis", "Most probable diagnosis", "diagnosis"),
-    ("probability", "Probability", "probability"),
-    ("score", "Malignancy score", "malignancy score"),
-    ("status", "Status", "status"),
+COLUMNS = tuple(
+    (key, Text(f"table.columns.{key}"), Text(f"table.order.{key}"))
+    for key in ("number", "file", "diagnosis", "probability", "score", "status")
 )
-LAYOUT_NAMES = {"table": "Table", "gallery": "Gallery"}
-SIDE_NAMES = {"": "all scores", "higher": "higher scores", "lower": "lower scores"}
-STATUS_NAMES = {"": "any status", "ok": "ok", "doubted": "doubted", "failed": "failed"}
-DIFFERS = "not as labelled"
-LOST = " Files that were no longer here: {count:,}. Uploads are deleted after a while; drop them again."
-ANY_DIAGNOSIS = "all diagnoses"
-NOTHING_LEFT = "No row passes these filters."
+LAYOUT_NAMES = {name: Text(f"table.layouts.{name}") for name in ("table", "gallery")}
+SIDE_NAMES = {"": Text("table.sides.any"), "higher": Text("table.sides.higher"), "lower": Text("table.sides.lower")}
+STATUS_NAMES = {
+    "": Text("table.statuses.any"),
+    "ok": Text("table.statuses.ok"),
+    "doubted": Text("table.statuses.doubted"),
+    "failed": Text("table.statuses.failed"),
+}
+HIGHER, LOWER = Text("table.higher"), Text("table.lower")
+LABEL, SCORE, DOUBTED = Text("table.label"), Text("table.score"), Text("table.doubted")
+VIEW, FILTERS, SORT_BY, REVERSE = (
+    Text("table.view"),
+    Text("table.filters"),
+    Text("table.sort_by"),
+    Text("table.reverse"),
+)
+DIAGNOSIS = Text("table.diagnosis")
+RESULTS, PICTURE, PAGES = Text("table.results"), Text("table.picture"), Text("table.pages")
+OF_MIX = Text("table.of_mix")
+SHOWN, SHOWN_OF = Text("table.shown"), Text("table.shown_of")
+PAGE_NAMES = {name: Text(f"table.page_names.{name}") for name in ("first", "previous", "next", "last")}
+PAGE_LABEL = Text("table.page_label")
+COUNTED, COUNTED_FAILED = Text("table.counted"), Text("table.counted_failed")
+DONE, STOPPED, STOPPING, LEFT = Text("table.done"), Text("table.stopped"), Text("table.stopping"), Text("table.left")
+DIFFERS = Text("table.differs")
+LOST = Text("table.lost")
+ANY_DIAGNOSIS = Text("table.any_diagnosis")
+NOTHING_LEFT = Text("table.nothing_left")
 # Buttons and menus say what they want; `EventData` carries it to the server. What is clicked is drawn anew when the
 # answer comes, so the keyboard is put back where it was.
 SCRIPT = """let last = "";
@@ -63,18 +82,19 @@ element.addEventListener("change", (event) => {
 
 def progress_line(run: Run) -> str:
     """Return how far a run is, with a bar; once it has ended, what came of it."""
-    done, failed = run.rows.count, f", {run.rows.failed:,} failed" if run.rows.failed else ""
-    counted = f"{done:,} of {run.total:,}{failed}"
+    done, failed = run.rows.count, run.rows.failed
+    counted = (COUNTED_FAILED if failed else COUNTED).format(done=done, total=run.total, failed=failed)
     if run.finished and done >= run.total and not run.cancelled.is_set():
-        text = f"Done: {counted}, in {duration(run.seconds)}."
+        text = DONE.format(counted=counted, time=duration(run.seconds))
     elif run.finished:
-        text = f"Stopped: {counted}. The CSV holds what was done."
+        text = STOPPED.format(counted=counted)
     elif run.cancelled.is_set():
-        text = f"Stopping: {counted}."
+        text = STOPPING.format(counted=counted)
     else:
-        text = f"{counted}{remaining(done, run.total, time.monotonic() - run.started)}."
+        left = seconds_left(done, run.total, time.monotonic() - run.started)
+        text = f"{counted}." if left is None else LEFT.format(counted=counted, time=duration(left))
     if run.lost:
-        text += LOST.format(count=run.lost)
+        text = f"{text} {LOST.format(count=run.lost)}"
     return progress_bar(text, done, run.total)
 
 
@@ -97,23 +117,23 @@ def toolbar_html(run: Run) -> str:
         "</button>"
         for layout, name in LAYOUT_NAMES.items()
     )
-    codes = {code: lesions.BY_CODE[code].name for code in run.classifier.model.codes}
+    codes = {code: markup.name_of(code) for code in run.classifier.model.codes}
     statuses = {**STATUS_NAMES, "differs": DIFFERS} if run.labels else STATUS_NAMES
     order = "" if view.layout == "gallery" else " narrow-only"
     return (
-        f'<div class="toolbar"><div class="layouts" role="group" aria-label="View">{layouts}</div>'
-        f'<div class="filters" role="group" aria-label="Filters">'
-        f"{_menu('diagnosis', 'Diagnosis', {'': ANY_DIAGNOSIS, **codes}, view.diagnosis)}"
-        f"{_menu('side', 'Malignancy score', SIDE_NAMES, view.side)}"
-        f"{_menu('status', 'Status', statuses, view.status)}</div>"
-        f'<div class="order{order}">{_menu("sort", "Sort by", {key: name for key, _, name in COLUMNS}, view.key)}'
-        f'<button type="button" data-sort="{view.key}">Reverse</button></div></div>'
+        f'<div class="toolbar"><div class="layouts" role="group" aria-label="{VIEW}">{layouts}</div>'
+        f'<div class="filters" role="group" aria-label="{FILTERS}">'
+        f"{_menu('diagnosis', DIAGNOSIS, {'': ANY_DIAGNOSIS, **codes}, view.diagnosis)}"
+        f"{_menu('side', markup.SCORE_TITLE, SIDE_NAMES, view.side)}"
+        f"{_menu('status', Text('table.columns.status'), statuses, view.status)}</div>"
+        f'<div class="order{order}">{_menu("sort", SORT_BY, {key: name for key, _, name in COLUMNS}, view.key)}'
+        f'<button type="button" data-sort="{view.key}">{REVERSE}</button></div></div>'
     )
 
 
-def _menu(name: str, label: str, choices: dict[str, str], chosen: str) -> str:
+def _menu(name: str, label: Text, choices: Mapping[str, Text | str], chosen: str) -> str:
     options = "".join(
-        f'<option value="{value}"{" selected" if value == chosen else ""}>{escape(text)}</option>'
+        f'<option value="{value}"{" selected" if value == chosen else ""}>{escape(str(text))}</option>'
         for value, text in choices.items()
     )
     return f"<label>{label} <select data-{name}>{options}</select></label>"
@@ -125,21 +145,22 @@ def pages_html(run: Run) -> str:
         return ""
     matching = run.rows.matching(run.view)
     first, last = run.view.page * PAGE_ROWS, run.pages - 1
-    passed = f"{matching:,} rows that pass the filters, of {run.rows.count:,}" if run.view.filtered else f"{matching:,}"
-    shown = f"Rows {first + 1:,} to {min(first + PAGE_ROWS, matching):,} of {passed}" if matching else NOTHING_LEFT[:-1]
+    counts = {"first": first + 1, "last": min(first + PAGE_ROWS, matching), "matching": matching, "all": run.rows.count}
+    shown = (SHOWN_OF if run.view.filtered else SHOWN).format(**counts) if matching else NOTHING_LEFT
+    mix = OF_MIX.format(mix=markup.in_running_text(markup.PRIOR_NAMES[run.prior]))
     pages = "".join(
-        f'<button type="button" data-page="{page}" aria-label="{label} page"{"" if possible else " disabled"}>{label}'
-        "</button>"
-        for label, page, possible in (
-            ("First", 0, run.view.page > 0),
-            ("Previous", run.view.page - 1, run.view.page > 0),
-            ("Next", run.view.page + 1, run.view.page < last),
-            ("Last", last, run.view.page < last),
+        f'<button type="button" data-page="{page}" aria-label="{PAGE_LABEL.format(name=PAGE_NAMES[name])}"'
+        f"{'' if possible else ' disabled'}>{PAGE_NAMES[name]}</button>"
+        for name, page, possible in (
+            ("first", 0, run.view.page > 0),
+            ("previous", run.view.page - 1, run.view.page > 0),
+            ("next", run.view.page + 1, run.view.page < last),
+            ("last", last, run.view.page < last),
         )
     )
     return (
-        f'<div class="paging"><p role="status">{shown}. Probabilities: {markup.PRIOR_NAMES[run.prior].lower()}.</p>'
-        f'<div class="pages" role="group" aria-label="Pages"{" hidden" if not last else ""}>{pages}</div></div>'
+        f'<div class="paging"><p role="status">{shown} {mix}</p>'
+        f'<div class="pages" role="group" aria-label="{PAGES}"{" hidden" if not last else ""}>{pages}</div></div>'
     )
 
 
@@ -155,13 +176,13 @@ def _table(rows: list[ShownRow], view: View, point: OperatingPoint) -> str:
     heads = "".join(_head(key, heading, view) for key, heading, _ in COLUMNS)
     body = "".join(_row(row, point) for row in rows)
     return (
-        '<div class="table-frame" role="region" aria-label="Results" tabindex="0"><table class="results">'
-        f'<thead><tr><th scope="col"><span class="unseen">Picture</span></th>{heads}</tr></thead>'
+        f'<div class="table-frame" role="region" aria-label="{RESULTS}" tabindex="0"><table class="results">'
+        f'<thead><tr><th scope="col"><span class="unseen">{PICTURE}</span></th>{heads}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 
 
-def _head(key: str, heading: str, view: View) -> str:
+def _head(key: str, heading: Text, view: View) -> str:
     order, mark = "none", ""
     if key == view.key:
         order, mark = ("descending", " ▾") if view.descending else ("ascending", " ▴")
@@ -176,35 +197,46 @@ def _row(row: ShownRow, point: OperatingPoint) -> str:
     if row.probability is None or row.score is None:
         return (
             f'<tr class="failed">{start}<td class="file">{escape(row.file)}</td>'
-            f'<td class="reason" colspan="3">{escape(row.reason)}</td><td class="status">failed</td></tr>'
+            f'<td class="reason" colspan="3">{escape(told(row.reason))}</td>'
+            f'<td class="status">{STATUS_NAMES["failed"]}</td></tr>'
         )
-    doubts = f'<p class="reason">{escape(row.reason)}</p>' if row.status == "doubted" else ""
+    doubts = f'<p class="reason">{escape(told_doubts(row.reason))}</p>' if row.status == "doubted" else ""
     return (
         f'<tr class="{row.status}" data-open="{row.number}">{start}'
         f'<td class="file"><button type="button" class="open" data-open="{row.number}">{escape(row.file)}</button></td>'
         f'<td class="diagnosis">{_diagnosis(row)}{_label(row)}{doubts}</td>'
-        f'<td class="figure" data-label="Probability">{escape(markup.percent(row.probability))}</td>'
-        f'<td class="figure" data-label="Malignancy score">{_score(row.score, point)}</td>'
-        f'<td class="status">{row.status}</td></tr>'
+        f'<td class="figure" data-label="{COLUMNS[3][1]}">{escape(markup.percent(row.probability))}</td>'
+        f'<td class="figure" data-label="{markup.SCORE_TITLE}">{_score(row.score, point)}</td>'
+        f'<td class="status">{STATUS_NAMES[row.status]}</td></tr>'
     )
 
 
+def told_doubts(reason: str) -> str:
+    """Return the doubts of a row, which its `reason` joins, in the language that is spoken."""
+    doubts = [told(message) for message in MESSAGES.values() if message in reason]
+    return " ".join(doubts) or reason
+
+
 def _gallery(rows: list[ShownRow], point: OperatingPoint) -> str:
-    return f'<ul class="batch-gallery" aria-label="Results">{"".join(_tile(row, point) for row in rows)}</ul>'
+    return f'<ul class="batch-gallery" aria-label="{RESULTS}">{"".join(_tile(row, point) for row in rows)}</ul>'
 
 
 def _tile(row: ShownRow, point: OperatingPoint) -> str:
     name = f'<span class="file">{escape(row.file)}</span>'
     if row.probability is None or row.score is None:
         return (
-            f'<li class="failed"><div class="tile">{_image(row)}{name}<span class="reason">{escape(row.reason)}</span>'
-            "</div></li>"
+            f'<li class="failed"><div class="tile">{_image(row)}{name}'
+            f'<span class="reason">{escape(told(row.reason))}</span></div></li>'
         )
-    doubts = f'<span class="reason">doubted: {escape(row.reason)}</span>' if row.status == "doubted" else ""
+    doubts = (
+        f'<span class="reason">{DOUBTED.format(reason=escape(told_doubts(row.reason)))}</span>'
+        if row.status == "doubted"
+        else ""
+    )
     return (
         f'<li><button type="button" class="tile" data-open="{row.number}">{_image(row)}{name}'
         f'<span class="diagnosis">{_diagnosis(row)} {escape(markup.percent(row.probability))}</span>'
-        f'<span class="score-of">Score {_score(row.score, point)}</span>{_label(row)}{doubts}</button></li>'
+        f'<span class="score-of">{SCORE} {_score(row.score, point)}</span>{_label(row)}{doubts}</button></li>'
     )
 
 
@@ -215,16 +247,17 @@ def _image(row: ShownRow) -> str:
 
 
 def _diagnosis(row: ShownRow) -> str:
-    return f'{escape(row.name)} <span class="code">{escape(row.code)}</span>'
+    return f'{escape(told(row.name))} <span class="code">{escape(row.code)}</span>'
 
 
 def _label(row: ShownRow) -> str:
     if not row.label:
         return ""
     kind = "" if row.label == row.code else " differs"
-    return f' <span class="own-label{kind}">label: {escape(row.label)}</span>'
+    return f' <span class="own-label{kind}">{LABEL.format(label=escape(row.label))}</span>'
 
 
 def _score(score: float, point: OperatingPoint) -> str:
     side = "higher" if score >= point.threshold else "lower"
-    return f'{score:.3f} <span class="side {side}">{side}</span>'
+    text = HIGHER if side == "higher" else LOWER
+    return f'{number(score, ".3f")} <span class="side {side}">{text}</span>'

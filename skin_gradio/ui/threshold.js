@@ -1,8 +1,11 @@
 // Moves the threshold and the prevalence, and sets the figures that follow. `element` holds what `threshold.panel` made.
 const chosen = { threshold: null, prevalence: null };
 
+const spoken = () => document.documentElement.lang || "en";
+const percent = (value) => value.toLocaleString(spoken(), { style: "percent" });
+const decimal = (value) => value.toLocaleString(spoken(), { minimumFractionDigits: 3, maximumFractionDigits: 3 });
 const share = (value, unknown) =>
-  value === null ? unknown : value < 0.005 ? "<1%" : value > 0.995 ? ">99%" : `${(100 * value).toFixed(0)}%`;
+  value === null ? unknown : value < 0.005 ? `<${percent(0.01)}` : value > 0.995 ? `>${percent(0.99)}` : percent(value);
 
 // Bayes' rule, as in skin_gradio.score_curve.predictive_values.
 function predictiveValues(sensitivity, specificity, prevalence) {
@@ -33,13 +36,13 @@ function show(panel) {
   const [positive, negative] = predictiveValues(sensitivity, specificity, prevalence);
   const unknown = panel.dataset.unknown;
   const figures = {
-    threshold: threshold.toFixed(3),
+    threshold: decimal(threshold),
     sensitivity: share(sensitivity, unknown),
     specificity: share(specificity, unknown),
     positive: share(positive, unknown),
     negative: share(negative, unknown),
-    missed: Math.round((1 - sensitivity) * curve.malignant).toLocaleString("en"),
-    called: Math.round((1 - specificity) * curve.others).toLocaleString("en"),
+    missed: Math.round((1 - sensitivity) * curve.malignant).toLocaleString(spoken()),
+    called: Math.round((1 - specificity) * curve.others).toLocaleString(spoken()),
   };
   for (const part of panel.querySelectorAll("[data-figure]")) part.textContent = figures[part.dataset.figure];
   const side = Number(panel.dataset.score) >= threshold ? "above" : "below";

@@ -21,40 +21,30 @@ from skin_gradio.score_curve import (
     score_curve,
 )
 from skin_gradio.ui import markup
+from skin_gradio.ui.words import Text, number, told
 
 SCRIPT = (Path(__file__).parent / "threshold.js").read_text(encoding="utf-8")
 
-TITLE = "What to make of it: the malignancy score"
-HIGHER = "<strong>Higher score</strong>: at or above the threshold"
-LOWER = "<strong>Lower score</strong>: below the threshold"
-SLIDER = "Threshold"
-SLIDER_SAYS = "{threshold}: sensitivity {sensitivity}, specificity {specificity}"
-PREVALENCE = "If {input} of 100 lesions are malignant"
-PREVALENCE_LABEL = "How many of 100 lesions are malignant"
-PREVALENCE_HELP = "in the training collection: {share}"
-COUNTED = (
-    "Of {malignant} pictures of malignant lesions in the test split, this threshold missed {missed}; of {others}"
-    " others, {called} scored higher all the same."
-)
-HIGHER_CAVEAT = "A higher score is no diagnosis."
-LOWER_CAVEAT = "A lower score rules nothing out."
-ONE_VIEW = "These figures were measured with one view of each picture."
-PARTS = {"test": "test pictures, none of which the model learned from", "validation": "the validation pictures"}
-SCORE_IS = "The score is the probability of {names}, always for the mix of the training collection."
+TITLE = Text("threshold.title")
+HIGHER = Text("threshold.higher")
+LOWER = Text("threshold.lower")
+SLIDER = Text("threshold.slider")
+SLIDER_SAYS = Text("threshold.slider_says")
+PREVALENCE = Text("threshold.prevalence")
+PREVALENCE_LABEL = Text("threshold.prevalence_label")
+PREVALENCE_HELP = Text("threshold.prevalence_help")
+COUNTED = Text("threshold.counted")
+HIGHER_CAVEAT = Text("threshold.higher_caveat")
+LOWER_CAVEAT = Text("threshold.lower_caveat")
+ONE_VIEW = Text("threshold.one_view")
+PARTS = {"test": Text("threshold.parts.test"), "validation": Text("threshold.parts.validation")}
+SCORE_IS = Text("threshold.score_is")
 NAMES = {
-    "sensitivity": ("Sensitivity", "of the malignant lesions score higher"),
-    "specificity": ("Specificity", "of the other lesions score lower"),
-    "positive": ("Positive predictive value", "of the lesions with a higher score are malignant"),
-    "negative": ("Negative predictive value", "of the lesions with a lower score are not malignant"),
+    name: (Text(f"threshold.names.{name}"), Text(f"threshold.meanings.{name}"))
+    for name in ("sensitivity", "specificity", "positive", "negative")
 }
-EXPLANATION = (
-    "The model does not say where to draw the line: that depends on what a missed malignant lesion and a needless alarm"
-    " cost. A lower threshold misses fewer and alarms more often. Sensitivity and specificity were measured on"
-    " {part}; the named thresholds were chosen on validation pictures. The predictive values also depend on how common"
-    " malignant lesions are among those that are looked at: the same score means more in a clinic for skin cancer than"
-    " in a screening of everybody. They follow from the number that you enter, by Bayes' rule. All of it holds for"
-    " pictures like those of the collection."
-)
+EXPLAIN, CHOSEN_FOR = Text("threshold.explain"), Text("threshold.chosen_for")
+EXPLANATION = Text("threshold.explanation")
 UNKNOWN = "?"
 
 
@@ -78,14 +68,14 @@ def panel(finding: Finding, model: ModelFolder, careful: bool = False) -> str:
     return (
         f'<section class="card score {"above" if above else "below"}" aria-label="{TITLE}" data-score="{score!r}"'
         f' data-curve="{escape(_data(curve))}" data-unknown="{UNKNOWN}"><h3>{TITLE}</h3>'
-        f'<p class="score-line"><span class="score-value">{score:.3f}</span> {_sides(HIGHER, LOWER, above)}'
-        f' <span data-figure="threshold">{threshold:.3f}</span>.</p>'
+        f'<p class="score-line"><span class="score-value">{number(score, ".3f")}</span> {_sides(HIGHER, LOWER, above)}'
+        f' <span data-figure="threshold">{number(threshold, ".3f")}</span>.</p>'
         f"{_slider(curve, place, score)}{_marks(curve, points, place)}"
         f'<div class="gauges">{_gauges(curve, place, ("sensitivity", "specificity"), prevalence)}</div>'
         f"{_counted(curve, place)}{_prevalence(prevalence)}"
         f'<div class="gauges">{_gauges(curve, place, ("positive", "negative"), prevalence)}</div>'
         f"<p>{_sides(HIGHER_CAVEAT, LOWER_CAVEAT, above)}</p>"
-        f"<details><summary>What do these numbers mean?</summary><p>{escape(EXPLANATION.format(part=part))}</p>"
+        f"<details><summary>{EXPLAIN}</summary><p>{escape(EXPLANATION.format(part=part))}</p>"
         f'<p class="fine">{escape(notes)}</p></details></section>'
     )
 
@@ -103,7 +93,7 @@ def _data(curve: ScoreCurve) -> str:
     )
 
 
-def _sides(higher: str, lower: str, above: bool) -> str:
+def _sides(higher: Text, lower: Text, above: bool) -> str:
     """Return both texts, one of them hidden: which one shows changes with the threshold."""
     return (
         f'<span data-side="above"{"" if above else " hidden"}>{higher}</span>'
@@ -131,10 +121,12 @@ def _slider(curve: ScoreCurve, place: int, score: float) -> str:
 def _marks(curve: ScoreCurve, points: Sequence[OperatingPoint], place: int) -> str:
     buttons = "".join(
         f'<button type="button" data-place="{curve.place(point.threshold)}"'
-        f' aria-pressed="{str(curve.place(point.threshold) == place).lower()}">{escape(point.name)}</button>'
+        f' aria-pressed="{str(curve.place(point.threshold) == place).lower()}">{escape(told(point.name))}</button>'
         for point in points
     )
-    return f'<div class="marks" role="group" aria-label="{SLIDER}"><span class="fine">Chosen for</span>{buttons}</div>'
+    return (
+        f'<div class="marks" role="group" aria-label="{SLIDER}"><span class="fine">{CHOSEN_FOR}</span>{buttons}</div>'
+    )
 
 
 def _gauges(curve: ScoreCurve, place: int, names: Sequence[str], prevalence: float) -> str:
@@ -158,10 +150,10 @@ def _counted(curve: ScoreCurve, place: int) -> str:
         return ""
     missed, called = curve.missed(place), curve.called(place)
     text = COUNTED.format(
-        malignant=f"{curve.malignant:,}",
-        missed=f'<strong data-figure="missed">{missed:,}</strong>',
-        others=f"{curve.others:,}",
-        called=f'<span data-figure="called">{called:,}</span>',
+        malignant=number(curve.malignant, ","),
+        missed=f'<strong data-figure="missed">{number(missed, ",")}</strong>',
+        others=number(curve.others, ","),
+        called=f'<span data-figure="called">{number(called, ",")}</span>',
     )
     return f'<p class="counted">{text}</p>'
 
@@ -172,4 +164,5 @@ def _prevalence(prevalence: float) -> str:
         f' inputmode="decimal" aria-label="{PREVALENCE_LABEL}">'
     )
     text = PREVALENCE.format(input=field)
-    return f'<p class="prevalence">{text} <span class="fine">({PREVALENCE_HELP.format(share=prevalence)})</span>:</p>'
+    known = PREVALENCE_HELP.format(share=number(prevalence, ".1f"))
+    return f'<p class="prevalence">{text} <span class="fine">({known})</span>:</p>'

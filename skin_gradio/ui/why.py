@@ -8,22 +8,18 @@ import numpy as np
 from skin_gradio import heatmap, lesions
 from skin_gradio.classifier import Finding
 from skin_gradio.ui import markup
+from skin_gradio.ui.words import Text
 
 SCRIPT = (Path(__file__).parent / "why.js").read_text(encoding="utf-8")
 OPACITY = 60  # per cent, until somebody moves the slider
 
-TITLE = "Why: where the model looked"
-SEEN_TITLE = "What the model would see"
-SEEN = "The central square of the picture, as the model saw it"
-CAVEAT = (
-    "A heatmap shows where the score came from. It is no proof that the model is right, or right for a good reason."
-)
-EXPLANATION = (
-    "The network works on a coarse grid of places. The colours tell how much each place raised the score of the chosen"
-    " diagnosis, from dark violet (a little) over green to yellow (the most). They are scaled to the highest place of"
-    " that diagnosis, so they compare places within one heatmap: not two diagnoses, and not two pictures. Rulers, hairs"
-    " or the rim of the picture can light up too: then the score may rest on something that is not the lesion."
-)
+TITLE = Text("why.title")
+SEEN_TITLE = Text("why.seen_title")
+SEEN = Text("why.seen")
+CAVEAT = Text("why.caveat")
+HEATMAP_FOR, OPACITY_LABEL, EXPLAIN = Text("why.heatmap_for"), Text("why.opacity"), Text("why.explain")
+SPOKE, NOTHING_SPOKE = Text("why.spoke"), Text("why.nothing_spoke")
+EXPLANATION = Text("why.explanation")
 
 
 def panel(square: np.ndarray, finding: Finding) -> str:
@@ -40,11 +36,12 @@ def panel(square: np.ndarray, finding: Finding) -> str:
     base = _base(square)
     return (
         f'<section class="card why" aria-label="{TITLE}"><h3>{TITLE}</h3><div class="why-controls">'
-        f'<label>Heatmap for <select data-why="code">{options}</select></label>'
-        f'<label>Opacity <input type="range" data-why="opacity" min="0" max="100" step="5" value="{OPACITY}"></label>'
+        f'<label>{HEATMAP_FOR} <select data-why="code">{options}</select></label>'
+        f'<label>{OPACITY_LABEL} <input type="range" data-why="opacity" min="0" max="100" step="5"'
+        f' value="{OPACITY}"></label>'
         f'</div><figure class="stack"><div>{base}{layers}</div>'
         f'<figcaption aria-live="polite">{captions}</figcaption></figure><p class="fine">{CAVEAT}</p>'
-        f"<details><summary>What do the colours say?</summary><p>{EXPLANATION}</p></details></section>"
+        f"<details><summary>{EXPLAIN}</summary><p>{EXPLANATION}</p></details></section>"
     )
 
 
@@ -64,7 +61,7 @@ def _base(square: np.ndarray) -> str:
 def _option(finding: Finding, code: str) -> str:
     share = markup.percent(float(finding.probabilities[finding.codes.index(code)]))
     chosen = " selected" if code == finding.top else ""
-    return f'<option value="{code}"{chosen}>{escape(lesions.BY_CODE[code].name)} ({escape(share)})</option>'
+    return f'<option value="{code}"{chosen}>{escape(markup.name_of(code))} ({escape(share)})</option>'
 
 
 def _layer(finding: Finding, code: str) -> str:
@@ -72,7 +69,7 @@ def _layer(finding: Finding, code: str) -> str:
     hidden = "" if code == finding.top else " hidden"
     uri = markup.layer_uri(heatmap.layer(finding.heatmap(code)))
     return (
-        f'<img class="layer" data-code="{code}" style="opacity:{OPACITY / 100}"{hidden} alt="Heatmap for {name}"'
+        f'<img class="layer" data-code="{code}" style="opacity:{OPACITY / 100}"{hidden} alt="{HEATMAP_FOR} {name}"'
         f' src="{uri}">'
     )
 
@@ -80,5 +77,5 @@ def _layer(finding: Finding, code: str) -> str:
 def _caption(finding: Finding, code: str) -> str:
     name = escape(markup.in_running_text(lesions.BY_CODE[code].name))
     says = heatmap.normalised(finding.heatmap(code)).any()
-    text = f"Yellow: what spoke most for {name}; green: less." if says else f"No place in the picture spoke for {name}."
+    text = (SPOKE if says else NOTHING_SPOKE).format(name=name)
     return f'<span data-code="{code}"{"" if code == finding.top else " hidden"}>{text}</span>'

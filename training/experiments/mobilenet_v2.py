@@ -4,9 +4,9 @@
     python -m training.train mobilenet_v2
 
 The second command goes on from the first one's best weights, with pictures of other cameras and stronger variation.
-Hardware and duration: two CPU cores that did other work as well, TensorFlow backend, 96 minutes after the first one's 85.
-Score: validation BACC 0.753 over both collections (HAM10000 0.759, ISIC 2017 0.635); test BACC 0.781 (0.740 to 0.819) on
-HAM10000, 0.556 (0.506 to 0.604) on ISIC 2017, both at equal priors.
+Hardware and duration: two CPU cores that did other work as well, TensorFlow backend, 96 minutes after the first's 85.
+Score: validation BACC 0.753 over both collections (HAM10000 0.759, ISIC 2017 0.635); test BACC 0.781 (0.740 to
+0.819) on HAM10000, 0.556 (0.506 to 0.604) on ISIC 2017, both at equal priors.
 """
 
 from training.experiment import Augmentation, Experiment, Stage
