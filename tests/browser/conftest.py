@@ -34,7 +34,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # not longer: Playwright keeps an event loop running
 def app_url(tmp_path_factory):
     if not (ROOT / "weights" / "mobilenet_v2" / "model.json").is_file():
         pytest.skip("the bundled model weights/mobilenet_v2 is not here")
@@ -73,7 +73,7 @@ def wait_for_page(url, process, seconds=120):
     return False
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # not longer: Playwright keeps an event loop running
 def browser():
     if not CHROMIUM and os.environ.get("REQUIRE_BROWSER"):
         pytest.fail("REQUIRE_BROWSER is set and there is no Chromium")
