@@ -183,7 +183,7 @@ def _prepare(item: Item, size: int) -> _Prepared:
         return Row(name, "failed", str(item.reason), None, None, item.reason.code), None
     try:
         picture = read_picture(item.read())
-        square = _Square(picture.resized(size), min(picture.width, picture.height))
+        square = _Square(picture.resized(size), picture.shorter_side)
         return Row(name, "ok", "", None, _thumbnail(square.pixels), place=item.place), square
     except UnusableImage as reason:
         return Row(name, "failed", str(reason), None, None, reason.code), None

@@ -80,6 +80,11 @@ class Picture:
     format: str
     frames: int
 
+    @property
+    def shorter_side(self) -> int:
+        """The upload's shorter side, pixels."""
+        return min(self.width, self.height)
+
     def resized(self, size: int) -> np.ndarray:
         """Return the square as uint8 (size, size, 3), antialiased where it shrinks."""
         if self.pixels.shape[0] == size:

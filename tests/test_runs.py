@@ -28,7 +28,7 @@ from skin_gradio.ui import own_labels, report, table
 from skin_gradio.ui.dropzone import Upload
 from skin_gradio.ui.rows import PAGE_ROWS, View
 from skin_gradio.ui.runs import Run, Runs
-from tests.pictures import encoded
+from tests.uploads import picture_bytes, saved
 
 
 @pytest.fixture
@@ -56,15 +56,6 @@ def folder(tmp_path):
     path = tmp_path / "uploads"
     path.mkdir()
     return path
-
-
-def picture_bytes(value=200):
-    return encoded(Image.new("RGB", (60, 40), (value, value, value)), "PNG")
-
-
-def saved(folder, name, data):
-    (folder / name).write_bytes(data)
-    return Upload(folder / name, name)
 
 
 def row(name, melanoma, failure="", doubts=(), place=None):

@@ -1,6 +1,5 @@
 """The tab for one picture: what stands in the answer, in which words."""
 
-import io
 import json
 import re
 from dataclasses import replace
@@ -16,6 +15,7 @@ from skin_gradio.input_gate import Doubt
 from skin_gradio.models import ModelFolder, OperatingPoint
 from skin_gradio.ui import markup, single, sureness, threshold, why
 from skin_gradio.ui.dropzone import Upload
+from tests.uploads import picture_bytes, saved
 
 PRIOR = (0.03, 0.05, 0.11, 0.01, 0.11, 0.67, 0.02)
 POINT = OperatingPoint("sensitivity 90%", 0.2, 0.9, 0.7)
@@ -64,17 +64,6 @@ def folder(tmp_path):
     path = tmp_path / "uploads"
     path.mkdir()
     return path
-
-
-def picture_bytes(value=200):
-    buffer = io.BytesIO()
-    Image.new("RGB", (60, 40), (value, value, value)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def saved(folder, name, data):
-    (folder / name).write_bytes(data)
-    return Upload(folder / name, name)
 
 
 def ask(classifier, folder, value=200, prior="collection", **question):

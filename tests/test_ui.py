@@ -1,4 +1,3 @@
-import io
 import json
 import re
 import subprocess
@@ -8,7 +7,6 @@ from dataclasses import replace
 import gradio as gr
 import numpy as np
 import pytest
-from PIL import Image
 
 import app
 from skin_gradio import lesions
@@ -17,8 +15,9 @@ from skin_gradio.engines import Outputs
 from skin_gradio.models import ModelFolder, OperatingPoint
 from skin_gradio.ui import markup
 from skin_gradio.ui.api import _check_prior, _upload
-from skin_gradio.ui.dropzone import Upload, read_uploads, uploaded_path
+from skin_gradio.ui.dropzone import read_uploads, uploaded_path
 from skin_gradio.ui.page import build_page, launch_options
+from tests.uploads import saved
 
 PRIOR = (0.03, 0.05, 0.11, 0.01, 0.11, 0.67, 0.02)
 POINT = OperatingPoint("sensitivity 90%", 0.2, 0.9, 0.7)
@@ -52,17 +51,6 @@ def folder(tmp_path, monkeypatch):
     path.mkdir()
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(path))
     return path
-
-
-def picture_bytes(value=200):
-    buffer = io.BytesIO()
-    Image.new("RGB", (60, 40), (value, value, value)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def saved(folder, name, data):
-    (folder / name).write_bytes(data)
-    return Upload(folder / name, name)
 
 
 def finding(classifier, value=200, prior="collection"):

@@ -239,7 +239,7 @@ def _check(model: ModelFolder, engine: Engine, entry: dict[str, Any], files: Seq
         return {"pictures": 0, "refused": 0, "reasons": {}}
     read = [read_picture(file) for file in files]
     pictures = np.stack([picture.resized(size) for picture in read])
-    sides = [min(picture.width, picture.height) for picture in read]
+    sides = [picture.shorter_side for picture in read]
     doubts = gate.doubts(pictures, look(engine, pictures).embedding, sides)
     reasons = Counter(doubt.code for one in doubts for doubt in one)
     return {"pictures": len(files), "refused": sum(map(bool, doubts)), "reasons": dict(reasons)}

@@ -47,7 +47,7 @@ def add_endpoints(shelf: Shelf) -> None:
             read = read_picture(upload.path)
         except UnusableImage as error:
             return _failed(upload.name, str(error), error.code)
-        pixels, sides = read.resized(classifier.input_size)[None], [min(read.width, read.height)]
+        pixels, sides = read.resized(classifier.input_size)[None], [read.shorter_side]
         if carefully:
             careful = classifier.classify_carefully(pixels, prior, sides)[0]
             return _answer(classifier, upload.name, careful.finding, careful)

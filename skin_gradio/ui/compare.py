@@ -136,9 +136,7 @@ def comparing(shelf: Shelf, key: str, name: str | None, upload: Upload | None, p
 def comparison(pair: tuple[Classifier, Classifier], picture: Picture, name: str, prior: Prior) -> str:
     """Return both models' answers for a picture side by side, under a sentence on whether they agree."""
     findings = [
-        classifier.classify(picture.resized(classifier.input_size)[None], prior, [min(picture.width, picture.height)])[
-            0
-        ]
+        classifier.classify(picture.resized(classifier.input_size)[None], prior, [picture.shorter_side])[0]
         for classifier in pair
     ]
     columns = "".join(_column(*answered, name) for answered in zip(pair, findings, strict=True))

@@ -94,7 +94,7 @@ def describe(
         anyway: give the answer under the reasons, too.
         buttons: offer to look more carefully and to show the answer anyway; ANSWER_SCRIPT says which was pressed.
     """
-    pixels, sides = picture.resized(classifier.input_size)[None], [min(picture.width, picture.height)]
+    pixels, sides = picture.resized(classifier.input_size)[None], [picture.shorter_side]
     eight = classifier.classify_carefully(pixels, prior, sides)[0] if careful else None
     finding = eight.finding if eight else classifier.classify(pixels, prior, sides)[0]
     square = picture.resized(heatmap.DISPLAY_SIDE)

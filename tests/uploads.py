@@ -1,0 +1,17 @@
+"""Files as the page finds them after an upload."""
+
+from PIL import Image
+
+from skin_gradio.ui.dropzone import Upload
+from tests.pictures import encoded
+
+
+def picture_bytes(value=200):
+    """The file of a small grey picture; its brightness decides what the tests' engines say."""
+    return encoded(Image.new("RGB", (60, 40), (value, value, value)), "PNG")
+
+
+def saved(folder, name, data):
+    """An upload of that name with these bytes."""
+    (folder / name).write_bytes(data)
+    return Upload(folder / name, name)
