@@ -59,13 +59,37 @@ def fit(logits: np.ndarray, labels: np.ndarray, prior: np.ndarray) -> Calibratio
     return Calibration(float(np.exp(found[0])), found[1:])
 
 
+def fit_shares(logits: np.ndarray, labels: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """Return float (members,), the shares of an average of logits with the lowest negative log likelihood; sum 1.
+
+    A temperature is fitted along, so that a sharper or softer average is no reason for a share. A weak Gaussian prior
+    (variance 1/2) on the shares' logarithms, before they are normalised, holds them near equal ones.
+
+    Args:
+        logits: float (members, n, classes), at equal priors.
+        labels: int (n,).
+        prior: float (classes,) or (n, classes), as in `fit`.
+    """
+    from scipy.optimize import minimize
+
+    rows, offset = np.arange(len(labels)), _log(prior)
+
+    def loss(parameters: np.ndarray) -> float:
+        averaged = np.tensordot(np.exp(_log_softmax(parameters[1:])), logits, axes=1)
+        scaled = averaged * np.exp(-parameters[0]) + offset
+        return float(-_log_softmax(scaled)[rows, labels].sum() + (parameters**2).sum())
+
+    found = minimize(loss, np.zeros(1 + len(logits))).x
+    return np.exp(_log_softmax(found[1:]))
+
+
 def _log(prior: np.ndarray) -> np.ndarray:
     return np.log(np.maximum(prior, 1e-300))
 
 
 def _log_softmax(values: np.ndarray) -> np.ndarray:
-    shifted = values - values.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    shifted = values - values.max(axis=-1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
 
 
 def fit_views(

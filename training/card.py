@@ -5,11 +5,9 @@ from typing import Any
 
 from skin_gradio import lesions
 from skin_gradio.credit import citations, credit, is_credited
+from training import provenance
 from training.calibrate import MIN_OWN
 from training.command import UserError
-
-_STARTS = {"imagenet": "ImageNet weights", "random": "random weights"}
-
 
 _HEADLINE = (
     ("Balanced accuracy (BACC)", "equal", "equal_balanced_accuracy", "balanced_accuracy"),
@@ -253,15 +251,12 @@ def _either(names: list[str]) -> str:
 
 def model_card(document: dict[str, Any]) -> str:
     """Return the model folder's README.md: Hub metadata, then intended use, figures, training and licence."""
-    experiment = document["training"]["experiment"]
     titles = document["training"]["collections"]
-    origin = "trained from scratch on" if experiment["start"] == "random" else "all layers fine-tuned on"
     parts = [
         _metadata(document),
         f"# {document['name']}: {_question(document['classes'])} from a dermatoscopic picture",
-        f"A {experiment['network']} ({document['parameters']:,} parameters, {document['input_size']} px), {origin}"
-        f" {' and '.join(titles)}. It returns calibrated probabilities, one activation map per class and the pooled"
-        " features in one forward pass.",
+        f"{provenance.origin(document)} {' and '.join(titles)}. It returns calibrated probabilities, one activation map"
+        " per class and the pooled features in one forward pass.",
         "**For research and education only. It is no medical device, and no answer of it is a diagnosis.**",
         "## Use",
         "```python\n"
@@ -291,7 +286,7 @@ def model_card(document: dict[str, Any]) -> str:
         "- A probability is calibrated for the stated mix of cases only.\n"
         "- An activation map shows where the score came from. It proves nothing about why.",
         "## Training",
-        _training(document),
+        provenance.training_section(document),
         "## Licence and citation",
         f"Weights: CC BY-NC 4.0, as the data. {credit(titles)}"
         if credit(titles)
@@ -305,28 +300,6 @@ def _question(classes: list[str]) -> str:
     if set(classes) == set(lesions.TASKS["malignancy"]):
         return "benign or malignant"
     return f"{'seven' if len(classes) == 7 else len(classes)} diagnoses"
-
-
-def _training(document: dict[str, Any]) -> str:
-    training = document["training"]
-    experiment = training["experiment"]
-    remedies = [f"classes drawn by count to the power {experiment['sampling_power']:g}"]
-    remedies += ["a set balanced by leaving pictures out"] if experiment.get("balance") else []
-    remedies += ["logit adjustment in the loss"] if experiment["logit_adjustment"] else []
-    remedies += ["class weights in the loss"] if experiment.get("class_weights") else []
-    remedies += ["focal loss"] if experiment.get("loss") == "focal" else []
-    return (
-        f"- Data: {' and '.join(training['collections'])}, split by lesion where lesions are known, stratified by"
-        f" diagnosis (fingerprint `{training['data_fingerprint']}`).\n"
-        f"- Command: `python -m training.train`, with the experiment `{experiment['name']}` that model.json records;"
-        f" seed {experiment['seed']}, backend {training['backend']}, {training['epochs_run']} epochs in"
-        f" {training['seconds'] / 60:.0f} minutes on {training['hardware']}; best epoch {training['best_epoch']}"
-        f" (validation BACC {training['validation_balanced_accuracy']:.3f} at equal priors).\n"
-        f"- Start: {_STARTS.get(experiment['start'], 'other weights')}. Imbalance: {', '.join(remedies)}; the"
-        " collection's prior is put back when temperature"
-        f" ({document['calibration']['temperature']:.3f}) and class biases are fitted on validation pictures.\n"
-        "- Versions: " + ", ".join(f"{name} {value}" for name, value in training["versions"].items()) + "."
-    )
 
 
 def _subgroup_section(document: dict[str, Any]) -> list[str]:

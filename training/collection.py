@@ -164,6 +164,12 @@ def label_positions(collection: Collection, labels: pd.Series, codes: tuple[str,
     return labels.map(known).to_numpy(dtype=np.int64)
 
 
+def class_mix(collection: Collection, codes: tuple[str, ...]) -> np.ndarray:
+    """Return float (classes,), how common each class is in the collection's training part; 0 for those it lacks."""
+    counts = np.bincount(label_positions(collection, collection.part("train")["label"], codes), minlength=len(codes))
+    return np.asarray(counts / counts.sum())
+
+
 def held_classes(collection: Collection, codes: tuple[str, ...]) -> np.ndarray:
     """Return bool (classes,): which of `codes` the collection holds."""
     places = {_place(label, codes) for label in collection.classes}

@@ -1,5 +1,6 @@
 """One frozen dataclass: everything that defines a training run."""
 
+import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -84,7 +85,10 @@ class Phase:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A training run. Two runs with equal experiments, data and backend are the same run."""
+    """A training run. Two runs with equal experiments, data and backend are the same run.
+
+    A field that is added later has what was done before it as its default: `complete` fills it into older records.
+    """
 
     name: str
     """Name of the run and of the model folder it exports."""
@@ -134,6 +138,19 @@ class Experiment:
     """Width of the head's dense ReLU layer; 0 leaves it out."""
     dropout: float = 0.3
     """Dropout before the last layer."""
+    stochastic_depth: float = 0.0
+    """Share of the pictures that skip the network's last residual branch in training; earlier branches are skipped in
+    proportion to their place (Huang et al., arXiv:1603.09382). Only for networks with residual additions."""
+    teacher: str = ""
+    """A model folder, or a bundled model's name, whose answers are learned from as well as the labels (distillation,
+    Hinton et al., arXiv:1503.02531); see `training.teacher`."""
+    teacher_share: float = 0.5
+    """Share of the loss that the teacher's answers have, 0 to 1; the labels have the rest."""
+    teacher_temperature: float = 2.0
+    """What the teacher's and the network's logits are divided by before they are compared: the higher, the more the
+    small probabilities count."""
+    teacher_views: int = 1
+    """How many of a training picture's eight views (`skin_gradio.views`) the teacher answers, averaged."""
     freeze_batch_norm: bool = False
     """Keep the backbone's batch normalisation as it starts, statistics and all."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
@@ -170,6 +187,13 @@ class Experiment:
             raise ValueError(
                 f"collection_shares must be one number for each of {self.collections}."
                 f" Received: {self.collection_shares}"
+            )
+        if not 0 <= self.stochastic_depth < 1:
+            raise ValueError(f"stochastic_depth must be from 0 to below 1. Received: {self.stochastic_depth}")
+        if not 0 <= self.teacher_share <= 1 or self.teacher_temperature <= 0 or not 1 <= self.teacher_views <= 8:
+            raise ValueError(
+                "teacher_share must be from 0 to 1, teacher_temperature above 0 and teacher_views from 1 to 8."
+                f" Received: {self.teacher_share}, {self.teacher_temperature} and {self.teacher_views}"
             )
 
     @property
@@ -208,7 +232,15 @@ class Experiment:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the experiment as plain JSON values."""
-        return asdict(self)
+        values: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return values
+
+
+def complete(record: dict[str, Any]) -> dict[str, Any]:
+    """Return an experiment's record, as `as_dict` made it, with the defaults of fields that were added since."""
+    usual = Experiment(name="", network="", stages=(Stage(size=1, epochs=1),), input_size=1).as_dict()
+    stages = [usual["stages"][0] | stage for stage in record["stages"]]
+    return usual | record | {"stages": stages, "augmentation": usual["augmentation"] | record["augmentation"]}
 
 
 Backend = Literal["tensorflow", "jax"]

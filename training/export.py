@@ -1,10 +1,11 @@
 """A trained network and its validation logits -> the model folder that the app reads."""
 
+import contextlib
 import datetime
 import json
 import platform
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -172,9 +173,7 @@ def export_folder(
     record: dict[str, Any],
     folder: Path,
 ) -> None:
-    """Write a calibrated model folder; an older one of the name is replaced at the end.
-
-    Until then it is made in a hidden folder beside it, which no program takes for a model.
+    """Write the calibrated model folder of a trained network, see `write_folder`.
 
     Args:
         trained: a model of `training.networks.build` with the weights to ship.
@@ -188,44 +187,99 @@ def export_folder(
         record: what else the training record should hold: data fingerprint, duration, best epoch, history.
         folder: the model folder.
     """
+    graph = inference_model(trained, prior, calibration, experiment.input_size)
+    document = {
+        **identity(experiment.name, experiment.task),
+        **fitted(codes, prior, calibration, validation_logits, validation_labels),
+        "input_size": experiment.input_size,
+        "parameters": int(trained.count_params()),
+        "training": {"experiment": experiment.as_dict(), **circumstances(), **record},
+    }
+    write_folder(graph, document, folder)
+
+
+def identity(name: str, task: str) -> dict[str, Any]:
+    """Return what a model.json begins with: format, name and task (a key of TASKS)."""
+    return {"format_version": FORMAT_VERSION, "name": name, "task": TASKS[task]}
+
+
+def fitted(
+    codes: Sequence[str],
+    prior: np.ndarray,
+    calibration: calibrate.Calibration,
+    logits: np.ndarray,
+    labels: np.ndarray,
+) -> dict[str, Any]:
+    """Return what model.json says of a model's calibration, and what is chosen on validation pictures with it.
+
+    Args:
+        codes: class order.
+        prior: float (classes,), the mix that the probabilities are for.
+        calibration: from logits to probabilities.
+        logits: float (n, classes), at equal priors, of the pictures that operating points and prediction sets are
+            chosen on.
+        labels: int (n,), theirs.
+    """
+    probabilities = calibration.probabilities(logits, prior)
+    malignant = np.array(lesions.malignant_mask(codes))
+    return {
+        "classes": list(codes),
+        "prior": [float(value) for value in prior],
+        "calibration": {"temperature": calibration.temperature, "bias": calibration.bias.tolist()},
+        "operating_points": calibrate.operating_points(malignant[labels], probabilities[:, malignant].sum(axis=1)),
+        "prediction_sets": calibrate.prediction_sets(labels, probabilities),
+    }
+
+
+def circumstances() -> dict[str, Any]:
+    """Return what a training record says of the machine, the libraries and the day."""
     import keras
 
-    probabilities = calibration.probabilities(validation_logits, prior)
-    malignant = np.array(lesions.malignant_mask(codes))
-    score = probabilities[:, malignant].sum(axis=1)
+    return {
+        "backend": keras.backend.backend(),
+        "versions": _versions(),
+        "machine": f"{platform.machine()}, {platform.system()}",
+        "exported": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
+    }
 
+
+def write_folder(graph: Any, document: dict[str, Any], folder: Path) -> None:
+    """Write a model folder of a graph with the contract's outputs; an older one of the name is replaced at the end.
+
+    Args:
+        graph: Keras model, see `inference_model`.
+        document: model.json without its checksums.
+        folder: the model folder.
+    """
+    with replacing(folder) as partial:
+        graph.save(partial / "model.keras")
+        write_onnx(graph, partial / "model.onnx")
+        write_document(partial, with_checksums(document, partial))
+
+
+@contextlib.contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """Give an empty folder to write a model into, which takes the place of `folder` when all went well.
+
+    Until then it is a hidden folder beside it, which no program takes for a model; after an error it is gone.
+    """
     partial, old = (folder.with_name(f".{state}-{folder.name}") for state in ("partial", "old"))
     _tidy(folder, partial, old)
     partial.mkdir(parents=True)
-    model = inference_model(trained, prior, calibration, experiment.input_size)
-    model.save(partial / "model.keras")
-    write_onnx(model, partial / "model.onnx")
-    document = {
-        "format_version": FORMAT_VERSION,
-        "name": experiment.name,
-        "task": TASKS[experiment.task],
-        "classes": list(codes),
-        "prior": [float(value) for value in prior],
-        "input_size": experiment.input_size,
-        "calibration": {"temperature": calibration.temperature, "bias": calibration.bias.tolist()},
-        "operating_points": calibrate.operating_points(malignant[validation_labels], score),
-        "prediction_sets": calibrate.prediction_sets(validation_labels, probabilities),
-        "parameters": int(trained.count_params()),
-        "training": {
-            "experiment": experiment.as_dict(),
-            "backend": keras.backend.backend(),
-            "versions": _versions(),
-            "machine": f"{platform.machine()}, {platform.system()}",
-            "exported": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
-            **record,
-        },
-        "sha256": {name: sha256(partial / name) for name in ("model.keras", "model.onnx")},
-    }
-    write_document(partial, document)
+    try:
+        yield partial
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     if folder.exists():
         folder.rename(old)
     partial.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def with_checksums(document: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a model.json with the checksums of the graphs in a folder."""
+    return {**document, "sha256": {name: sha256(folder / name) for name in ("model.keras", "model.onnx")}}
 
 
 def _tidy(folder: Path, partial: Path, old: Path) -> None:

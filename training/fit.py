@@ -14,10 +14,11 @@ import numpy as np
 
 from training.batches import MASKED, Examples, adjustment, resize_all, training_batches
 from training.command import UserError
-from training.experiment import Experiment, Phase
+from training.experiment import Experiment, Phase, complete
 
 Row = dict[str, float]
 _HDF5_BYTES = 4096  # what a weights file needs for each variable besides its numbers, at most
+_SEEDS_APART = 65536  # between the seeds of two dropout layers, so that neighbouring experiment seeds do not meet
 
 
 @dataclass
@@ -73,7 +74,7 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     found = distribution.agreed(vars(read_progress(folder) or Progress(_fingerprint(experiment, data_fingerprint))))
     progress = Progress(**found)
-    if progress.fingerprint != _fingerprint(experiment, data_fingerprint):
+    if not _is_of(progress.fingerprint, experiment, data_fingerprint):
         raise ResumeError(f"{folder} holds a run of another experiment or other data; use --fresh to replace it.")
     keras.utils.set_random_seed(experiment.seed)
     model = build(experiment, len(codes))
@@ -114,14 +115,14 @@ def fit(
 
 
 def build(experiment: Experiment, classes: int, started: bool = True) -> Any:
-    """Return the experiment's network, with the weights that it starts from or (`started` false) any, in float32."""
+    """Return the experiment's network as it starts; with `started` false, of any weights, float32, skipping nothing."""
     import keras
 
     from training import networks
 
     keras.config.set_dtype_policy(experiment.precision if started else "float32")
-    start = experiment.start if started else "random"
-    model = networks.build(experiment.network, classes, experiment.hidden_units, experiment.dropout, start)
+    start, depth = (experiment.start, experiment.stochastic_depth) if started else ("random", 0.0)
+    model = networks.build(experiment.network, classes, experiment.hidden_units, experiment.dropout, start, depth)
     keras.config.set_dtype_policy("float32")
     return model
 
@@ -162,9 +163,10 @@ def _epoch_end(
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
             self.started = time.perf_counter()
             # Weights files leave out the state of dropout's generators; set here, a resumed run has the same.
-            for variable in self.model.non_trainable_variables:
-                if variable.path.endswith("seed_generator_state"):
-                    variable.assign(np.array([experiment.seed, epoch], "uint32"))
+            # Each has its own, or every block of a network with stochastic depth would leave out the same pictures.
+            variables = self.model.non_trainable_variables
+            for place, state in enumerate(v for v in variables if v.path.endswith("seed_generator_state")):
+                state.assign(np.array([experiment.seed + place * _SEEDS_APART, epoch], "uint32"))
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             model = self.model
@@ -295,16 +297,19 @@ def _schedule(experiment: Experiment, peak: float, steps: int) -> Any:
     return Warm()
 
 
-def _halves(truth: Any) -> tuple[Any, Any]:
-    """Return a batch's labels and what is added to its logits: see `training.batches.training_batches`."""
-    classes = truth.shape[-1] // 2
-    return truth[:, :classes], truth[:, classes:]
+def _parts(truth: Any, logits: Any) -> tuple[Any, Any, Any]:
+    """Return a batch's labels, what is added to its logits and what the teacher says, if there is one.
+
+    See `training.batches.training_batches`.
+    """
+    classes = logits.shape[-1]
+    return truth[:, :classes], truth[:, classes : 2 * classes], truth[:, 2 * classes :]
 
 
 def _accuracy(truth: Any, logits: Any) -> Any:
     import keras
 
-    labels, added = _halves(truth)
+    labels, added, _ = _parts(truth, logits)
     held = keras.ops.where(added > MASKED / 2, logits, MASKED)
     return keras.metrics.categorical_accuracy(labels, held)
 
@@ -323,14 +328,32 @@ def _loss(experiment: Experiment) -> Any:
         entropy = keras.losses.CategoricalCrossentropy(from_logits=True, reduction=None)
 
     def logit_adjusted(truth: Any, logits: Any) -> Any:
-        labels, added = _halves(truth)
+        labels, added, _ = _parts(truth, logits)
         return entropy(labels, logits + added)
 
-    return logit_adjusted
+    share, temperature = experiment.teacher_share, experiment.teacher_temperature
+
+    def taught(truth: Any, logits: Any) -> Any:
+        """Hinton's loss. The teacher answers at equal priors and about every class, so nothing is added to the logits.
+
+        The square of the temperature keeps the share of the gradient what it is whatever the temperature.
+        """
+        answers = _parts(truth, logits)[2]
+        log_answers = keras.ops.log(keras.ops.maximum(answers, 1e-30))
+        gap = keras.ops.sum(answers * (log_answers - keras.ops.log_softmax(logits / temperature)), axis=-1)
+        return (1 - share) * logit_adjusted(truth, logits) + share * temperature**2 * gap
+
+    return taught if experiment.teacher else logit_adjusted
 
 
 def _fingerprint(experiment: Experiment, data_fingerprint: str) -> str:
     return json.dumps([experiment.as_dict(), data_fingerprint], sort_keys=True)
+
+
+def _is_of(fingerprint: str, experiment: Experiment, data_fingerprint: str) -> bool:
+    """Say whether a run's fingerprint is that of this experiment and data; fields it lacks had today's defaults."""
+    recorded, data = json.loads(fingerprint)
+    return bool(complete(recorded) == experiment.as_dict() and data == data_fingerprint)
 
 
 def _write(path: Path, model: Any) -> None:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -28,6 +29,9 @@ class Backbone:
     offset: float | Sequence[float] = -1.0
     blue_first: bool = False
     """Its ImageNet weights are for BGR; the first kernel is turned round, so that the network takes RGB."""
+    branch: int | None = None
+    """Place of the residual branch, the other is the shortcut, in its additions; None where it has none that may be
+    skipped."""
 
     def build(self, weights: str | None) -> keras.Model:
         """Return the network without top for pictures of any size."""
@@ -47,6 +51,7 @@ class Stack:
     scale: float = 1 / 127.5
     offset: float = -1.0
     blue_first: bool = False
+    branch: int | None = None
 
     def build(self, weights: str | None) -> keras.Model:
         """Return the network without top for pictures of any size. It has no ImageNet weights.
@@ -75,16 +80,18 @@ BACKBONES: dict[str, Backbone | Stack] = {
     ),
     "efficientnet_b4": Backbone("efficientnet.EfficientNetB4", scale=1.0, offset=0.0),
     "inception_v3": Backbone("inception_v3.InceptionV3"),
-    "mobilenet_v2": Backbone("mobilenet_v2.MobileNetV2"),
-    "resnet50": Backbone("resnet.ResNet50", scale=1.0, offset=(-123.68, -116.779, -103.939), blue_first=True),
-    "resnet50_v2": Backbone("resnet_v2.ResNet50V2"),
-    "xception": Backbone("xception.Xception"),
+    "mobilenet_v2": Backbone("mobilenet_v2.MobileNetV2", branch=1),
+    "resnet50": Backbone("resnet.ResNet50", scale=1.0, offset=(-123.68, -116.779, -103.939), blue_first=True, branch=1),
+    "resnet50_v2": Backbone("resnet_v2.ResNet50V2", branch=1),
+    "xception": Backbone("xception.Xception", branch=0),
     "cnn_94": Stack((32, 64, 96, 128, 192), convolutions=2),
     "cnn_binary": Stack((32, 64, 128, 128)),
 }
 
 
-def build(network: str, classes: int, hidden_units: int, dropout: float, start: str) -> keras.Model:
+def build(
+    network: str, classes: int, hidden_units: int, dropout: float, start: str, stochastic_depth: float = 0.0
+) -> keras.Model:
     """Return a training model: uint8 (n, h, w, 3) RGB -> float32 logits (n, classes).
 
     Args:
@@ -94,9 +101,10 @@ def build(network: str, classes: int, hidden_units: int, dropout: float, start: 
         dropout: rate before the last layer.
         start: `imagenet`, `random`, the path of a `.weights.h5` file for the backbone, or the folder of a run of the
             same network, whose best weights are taken whole.
+        stochastic_depth: share of the pictures that skip the last residual branch in training; see `skipping`.
 
-    Raises UserError for an unknown network or a folder without a run of this one, and FileNotFoundError for a weights
-    file that does not exist.
+    Raises UserError for an unknown network, a folder without a run of this one, or stochastic depth in a network
+    without residual branches; FileNotFoundError for a weights file that does not exist.
     """
     if network not in BACKBONES:
         raise UserError(f"network must be one of {sorted(BACKBONES)}. Received: {network}")
@@ -104,7 +112,7 @@ def build(network: str, classes: int, hidden_units: int, dropout: float, start: 
 
     # Layers
     run = Path(start) if Path(start).is_dir() else None
-    backbone = _started(spec, network, "random" if run else start)
+    backbone = skipping(_started(spec, network, "random" if run else start), spec.branch, stochastic_depth)
     rescale = keras.layers.Rescaling(spec.scale, spec.offset, name="rescale")
     pool = keras.layers.GlobalAveragePooling2D(name="pool")
     normalise = keras.layers.BatchNormalization(name="normalise")
@@ -153,6 +161,55 @@ def _started(spec: Backbone | Stack, network: str, start: str) -> keras.Model:
             first.set_weights([np.ascontiguousarray(kernel[:, :, ::-1]), *others])
     backbone.name = "backbone"
     return backbone
+
+
+class _SkippingAdd(keras.layers.Add):
+    """The addition of a shortcut and a residual branch that some pictures, by chance, skip in training."""
+
+    def __init__(self, branch: int, rate: float, **options: Any):
+        super().__init__(**options)
+        self._branch = branch
+        self._drop = keras.layers.Dropout(rate, noise_shape=(None, 1, 1, 1))
+
+    def call(self, inputs: Sequence[Any], training: bool = False) -> Any:
+        """Return the sum; in training, of what the branch is where it is not skipped, enlarged to the same mean."""
+        added = list(inputs)
+        added[self._branch] = self._drop(added[self._branch], training=training)
+        return super().call(added)
+
+    def compute_output_spec(self, inputs: Sequence[Any], training: bool = False) -> Any:
+        """Return the sum's shape and type, which Keras asks for with the arguments of `call`."""
+        return super().compute_output_spec(inputs)
+
+
+def skipping(backbone: keras.Model, branch: int | None, rate: float) -> keras.Model:
+    """Return the network with stochastic depth: the same layers and weights, but additions that skip branches.
+
+    The layers keep their order, so that files of weights fit a network with and without it.
+
+    Args:
+        backbone: a network with residual additions.
+        branch: place of the residual branch in these.
+        rate: probability that a picture skips the last branch; the n-th of N is skipped with n / N of it.
+
+    Raises UserError for a rate above 0 where there is no branch.
+    """
+    if not rate:
+        return backbone
+    if branch is None:
+        able = ", ".join(name for name, spec in BACKBONES.items() if spec.branch is not None)
+        raise UserError(f"stochastic_depth wants a network whose residual branches can be skipped: {able}.")
+    additions = [layer.name for layer in backbone.layers if isinstance(layer, keras.layers.Add)]
+
+    def replaced(layer: keras.Layer) -> keras.Layer:
+        if layer.name not in additions:
+            return layer
+        own_rate = rate * (additions.index(layer.name) + 1) / len(additions)
+        return _SkippingAdd(branch, own_rate, name=layer.name, dtype=layer.dtype_policy)
+
+    skipped = keras.models.clone_model(backbone, clone_function=replaced)
+    skipped.name = backbone.name
+    return skipped
 
 
 def set_trainable(model: keras.Model, trains: str, freeze_batch_norm: bool) -> None:

@@ -66,7 +66,7 @@ def look_at_validation(model: ModelFolder, engine: Engine, source: Collection) -
 
     Raises DatasetError for a label that the model does not know and UnusableImage for a picture that cannot be read.
     """
-    table, training = source.part("validation"), source.part("train")
+    table = source.part("validation")
     views: list[np.ndarray] = []
     embedding: list[np.ndarray] = []
     statistics: list[np.ndarray] = []
@@ -79,12 +79,11 @@ def look_at_validation(model: ModelFolder, engine: Engine, source: Collection) -
         statistics.append(input_gate.statistics(picture[None])[0])
         if place % gate.spacing(len(table)) == 0:
             tried.append(picture)
-    counts = np.bincount(collection.label_positions(source, training["label"], model.codes), minlength=len(model.codes))
     return Validation(
         np.stack(views, axis=1),
         collection.label_positions(source, table["label"], model.codes),
         table["group"].to_numpy(dtype=str),
-        np.tile(counts / counts.sum(), (len(table), 1)),
+        np.tile(collection.class_mix(source, model.codes), (len(table), 1)),
         gate.Seen(np.stack(statistics), np.stack(embedding)),
         np.stack(tried),
     )

@@ -11,7 +11,7 @@ import tyro
 
 from training import search_space
 from training.command import UserError
-from training.experiment import Backend, Experiment
+from training.experiment import Backend, Experiment, complete
 
 if TYPE_CHECKING:
     import optuna
@@ -102,6 +102,7 @@ def open_study(experiment: Experiment, search: Search, data_fingerprint: str) ->
     # It is missing where the worker that made the study has not come to it, or never will.
     held = study.user_attrs.get("searched", asked)
     study.set_user_attr("searched", held)
+    held = {**held, "experiment": complete(held["experiment"])}
     if held != asked:
         changed = [key for key in asked["experiment"] if asked["experiment"][key] != held["experiment"].get(key)]
         changed += [f"--{key}" for key in ("search", "data") if asked[key] != held[key]]

@@ -169,6 +169,7 @@ def main() -> None:
     os.environ.setdefault("KERAS_BACKEND", command.run.backend)
     from training import distribution, examples, refit
     from training.fit import fit
+    from training.teacher import find_teacher, marked, with_answers
 
     experiment, run = command.experiment, command.run
     distribution.start(run.devices, experiment.batch_size)
@@ -179,13 +180,17 @@ def main() -> None:
             file.unlink(missing_ok=True)
     collections = examples.load_collections(experiment, run.data)
     codes = examples.classes(experiment, collections)
+    teacher = find_teacher(experiment, codes)
     train, validation = examples.load_examples(collections, codes, run.output / "cache")
     check_groups(codes, next(iter(validation.values())))
+    if teacher:
+        train = with_answers(train, teacher, experiment.teacher_views, run.output / "cache")
     fingerprint = examples.fingerprint(collections)
     if first:
         titles = ", ".join(collection.title for collection in collections)
         print(f"{len(train)} training pictures of {titles}", flush=True)
-    progress = fit(experiment, codes, train, validation, folder, fingerprint, tensorboard=run.tensorboard)
+    learned = marked(fingerprint, teacher)
+    progress = fit(experiment, codes, train, validation, folder, learned, tensorboard=run.tensorboard)
     distribution.stop()
     if not first:
         return
@@ -201,8 +206,14 @@ def main() -> None:
         return
     # Names, not paths: a model folder is published, and where its owner keeps files is nobody's business.
     start = experiment.start if experiment.start in ("imagenet", "random") else Path(experiment.start).name
-    experiment = replace(experiment, collections=tuple(one.name for one in collections), start=start)
-    record = {"data_fingerprint": fingerprint, "collections": [collection.title for collection in collections]}
+    shown, taught_by = tuple(one.name for one in collections), Path(experiment.teacher).name
+    experiment = replace(experiment, collections=shown, start=start, teacher=taught_by)
+    record: dict[str, Any] = {
+        "data_fingerprint": fingerprint,
+        "collections": [collection.title for collection in collections],
+    }
+    if teacher:
+        record["teacher"] = {"name": teacher.name, "revision": teacher.revision}
     export_best(experiment, codes, train, validation, progress, record, folder, run.weights / experiment.name)
     refit.refit_folder(run.weights / experiment.name, collections)
     print(f"model folder written: {run.weights / experiment.name}; measure it with python -m training.evaluate")

@@ -77,12 +77,16 @@ def main() -> None:
     search_space.check(experiment, search.search)
     os.environ.setdefault("KERAS_BACKEND", search.backend)
     from training import examples
+    from training.teacher import find_teacher, marked, with_answers
 
     collections = examples.load_collections(experiment, search.data)
-    fingerprint = examples.fingerprint(collections)
-    open_study(experiment, search, fingerprint)  # a mistake is told before minutes of decoding
     codes = examples.classes(experiment, collections)
+    teacher = find_teacher(experiment, codes)
+    fingerprint = marked(examples.fingerprint(collections), teacher)
+    open_study(experiment, search, fingerprint)  # a mistake is told before minutes of decoding
     train, validation = examples.load_examples(collections, codes, search.output / "cache")
+    if teacher:
+        train = with_answers(train, teacher, experiment.teacher_views, search.output / "cache")
     try:
         study = make_trials(experiment, search, codes, train, validation, fingerprint)
     except KeyboardInterrupt:

@@ -75,6 +75,21 @@ def test_it_is_measured_and_its_card_says_what_was_found(place, trained):
     assert (place / "report" / "report.html").stat().st_size > 10_000
 
 
+def test_a_student_names_its_teacher_and_asks_it_once(place, trained):
+    teacher = place / "weights" / "mine"
+    done = train(place, "student", "--teacher", teacher, "--teacher-share", "0.7")
+    assert done.returncode == 0, done.stderr
+    assert "mine answers training picture 1 of" in done.stdout
+    assert len(list((place / "runs" / "cache").glob("taught-*.npy"))) == 1
+    model = read_folder(place / "weights" / "student")
+    assert model.card["training"]["teacher"] == {"name": "mine", "revision": read_folder(teacher).revision}
+    assert "Teacher: `mine`, whose answers to the training pictures have 70%" in (model.path / "README.md").read_text()
+    assert str(place) not in (model.path / "model.json").read_text()
+    again = train(place, "student", "--teacher", teacher, "--teacher-share", "0.7")
+    assert again.returncode == 0, again.stderr
+    assert "answers training picture" not in again.stdout
+
+
 def test_a_leaking_split_says_that_its_score_is_a_claim_and_exports_nothing(place):
     done = train(place, "leaking", "--split", "image")
     assert done.returncode == 0, done.stderr

@@ -133,3 +133,60 @@ def test_the_default_starts_from_imagenet_and_ships_other_weights():
     assert len(start.weights) == len(shipped.weights)
     for before, after in zip(start.weights, shipped.weights, strict=True):
         assert not np.array_equal(np.asarray(before), np.asarray(after)), before.path
+
+
+@pytest.fixture
+def residual(monkeypatch):
+    monkeypatch.setitem(networks.BACKBONES, "residual", tiny.ResidualBackbone())
+    return lambda rate: networks.build("residual", 7, 0, 0.0, "random", rate)
+
+
+def test_a_network_with_stochastic_depth_answers_as_the_one_without_when_it_is_used(residual, tmp_path):
+    plain, skipping = residual(0.0), residual(0.5)
+    skipping.get_layer("logits").set_weights([np.random.default_rng(0).normal(size=(6, 7)), np.arange(7.0)])
+    skipping.save_weights(tmp_path / "some.weights.h5")
+    plain.load_weights(tmp_path / "some.weights.h5")
+    pictures = tiny.data(per_class=1, side=24)[0]
+    np.testing.assert_array_equal(plain.predict(pictures, verbose=0), skipping.predict(pictures, verbose=0))
+
+
+def test_in_training_whole_branches_vanish_the_later_the_more_often(residual):
+    import keras
+
+    backbone = residual(0.6).get_layer("backbone")
+    additions = [layer for layer in backbone.layers if isinstance(layer, keras.layers.Add)]
+    shortcut, branch = np.zeros((4000, 2, 2, 6), "float32"), np.ones((4000, 2, 2, 6), "float32")
+    for layer, rate in zip(additions, (0.3, 0.6), strict=True):
+        each = keras.ops.convert_to_numpy(layer([shortcut, branch], training=True)).reshape(4000, -1)
+        assert (each.min(axis=1) == each.max(axis=1)).all()
+        assert np.mean(each[:, 0] == 0) == pytest.approx(rate, abs=0.03)
+        assert each.mean() == pytest.approx(1, abs=0.06)
+        kept = keras.ops.convert_to_numpy(layer([branch, shortcut], training=True))
+        assert (kept == 1).all()
+
+
+@pytest.mark.parametrize("name", sorted(name for name, spec in networks.BACKBONES.items() if spec.branch is not None))
+def test_the_branch_of_a_real_network_is_the_longer_way_and_weights_fit_both(name, tmp_path):
+    import keras
+
+    plain = networks.build(name, 7, 0, 0.0, "random")
+    skipping = networks.build(name, 7, 0, 0.0, "random", 0.2)
+    backbone = skipping.get_layer("backbone")
+    ancestors = {}
+    for layer in backbone.layers:  # in the order of the graph
+        before = [node.operation.name for node in layer._inbound_nodes[-1].parent_nodes]
+        ancestors[layer.name] = {layer.name}.union(*(ancestors[one] for one in before))
+        if isinstance(layer, keras.layers.Add):
+            ways = [ancestors[before[0]] - ancestors[before[1]], ancestors[before[1]] - ancestors[before[0]]]
+            assert len(ways[networks.BACKBONES[name].branch]) == max(map(len, ways)) > min(map(len, ways))
+    assert [w.shape for w in plain.get_weights()] == [w.shape for w in skipping.get_weights()]
+    plain.save_weights(tmp_path / "plain.weights.h5")
+    skipping.load_weights(tmp_path / "plain.weights.h5")
+    for mine, theirs in zip(skipping.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("name", ["densenet121", "cnn_94"])
+def test_a_network_without_residual_branches_has_no_stochastic_depth(name):
+    with pytest.raises(UserError, match=r"residual branches can be skipped: .*mobilenet_v2"):
+        networks.build(name, 7, 0, 0.2, "random", 0.1)

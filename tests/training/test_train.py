@@ -94,6 +94,21 @@ def test_a_folder_of_another_experiment_is_refused(unbroken):
         tiny.train(unbroken, replace(tiny.EXPERIMENT, dropout=0.5))
 
 
+def test_a_run_from_before_a_field_was_added_is_gone_on_with(tmp_path):
+    """Its record lacks the field, whose default says what was done then."""
+    begun = replace(tiny.EXPERIMENT, stages=(Stage(size=24, epochs=1),))
+    tiny.train(tmp_path, begun)
+    progress = json.loads((tmp_path / "progress.json").read_text())
+    experiment, data = json.loads(progress["fingerprint"])
+    del experiment["teacher"], experiment["augmentation"]["illumination"], experiment["stages"][0]["trains"]
+    progress["fingerprint"] = json.dumps([experiment, data])
+    (tmp_path / "progress.json").write_text(json.dumps(progress))
+    assert tiny.train(tmp_path, begun).epoch == 1
+    for other in (replace(begun, teacher="x"), replace(begun, stages=(Stage(size=24, epochs=1, trains="head"),))):
+        with pytest.raises(ResumeError, match="another experiment"):
+            tiny.train(tmp_path, other)
+
+
 def test_a_stage_stops_early_when_nothing_improves_and_the_next_one_follows(tmp_path):
     # Without learning every epoch of a stage scores the same, so none after its first is better.
     stages = (Stage(size=24, epochs=5), Stage(size=32, epochs=4))
@@ -157,6 +172,7 @@ def test_a_run_in_phases_that_was_stopped_ends_as_if_it_had_not_been(tmp_path, a
         {"precision": "mixed_bfloat16"},
         {"freeze_batch_norm": True},
         {"best_metric": "loss"},
+        {"network": "residual", "stochastic_depth": 0.3},
     ],
     ids=str,
 )

@@ -223,6 +223,16 @@ def test_a_worker_that_was_only_slow_leaves_its_trial_to_the_one_that_took_over(
     assert "taken over" in capsys.readouterr().out
 
 
+def test_a_study_from_before_a_field_was_added_is_gone_on_with(tmp_path):
+    study = open_study(EXPERIMENT, search(tmp_path, 2), "generated")
+    held = study.user_attrs["searched"]
+    del held["experiment"]["teacher"], held["experiment"]["augmentation"]["ink"]
+    study.set_user_attr("searched", held)
+    assert open_study(EXPERIMENT, search(tmp_path, 2), "generated").study_name == study.study_name
+    with pytest.raises(StudyError, match="differs: teacher"):
+        open_study(replace(EXPERIMENT, teacher="someone"), search(tmp_path, 2), "generated")
+
+
 def test_a_study_of_other_ranges_is_refused(two, monkeypatch):
     _, folder = two
     monkeypatch.setitem(search_space.SPACE, "dropout", search_space.Numbers("dropout", 0.0, 0.3))

@@ -31,6 +31,7 @@ class TinyBackbone:
     scale: float = 1 / 127.5
     offset: float = -1.0
     blue_first: bool = False
+    branch: int | None = None
 
     def build(self, weights):
         import keras
@@ -39,6 +40,22 @@ class TinyBackbone:
         x = keras.layers.Conv2D(8, 3, strides=2, padding="same", activation="relu")(pictures)
         x = keras.layers.BatchNormalization()(x)
         x = keras.layers.Conv2D(12, 3, strides=2, padding="same", activation="relu")(x)
+        return keras.Model(pictures, x)
+
+
+@dataclass(frozen=True)
+class ResidualBackbone(TinyBackbone):
+    """Three convolutions, two of them residual branches."""
+
+    branch: int | None = 1
+
+    def build(self, weights):
+        import keras
+
+        pictures = keras.Input((None, None, 3))
+        x = keras.layers.Conv2D(6, 3, strides=2, padding="same")(pictures)
+        for _ in range(2):
+            x = keras.layers.Add()([x, keras.layers.Conv2D(6, 3, padding="same", bias_initializer="ones")(x)])
         return keras.Model(pictures, x)
 
 
@@ -58,12 +75,13 @@ def examples(per_class=12, seed=0):
     return Examples(list(pictures), labels, np.zeros_like(labels), np.ones((1, len(lesions.CODES)), bool))
 
 
-def train(folder, experiment=EXPERIMENT, **options):
+def train(folder, experiment=EXPERIMENT, learnt=None, **options):
     from training import networks
     from training.fit import fit
 
-    networks.BACKBONES["tiny"] = TinyBackbone()
-    return fit(experiment, lesions.CODES, examples(), {"tiny": examples(6)}, Path(folder), "generated", **options)
+    networks.BACKBONES |= {"tiny": TinyBackbone(), "residual": ResidualBackbone()}
+    learnt = learnt or examples()
+    return fit(experiment, lesions.CODES, learnt, {"tiny": examples(6)}, Path(folder), "generated", **options)
 
 
 def build(hidden_units=0):

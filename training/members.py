@@ -1,0 +1,141 @@
+"""The graph of an average: several models' networks in one, up to a common last layer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from skin_gradio.models import ModelFolder
+from training import calibrate
+
+
+@dataclass(frozen=True)
+class Member:
+    """A model's network without its last layer, and that layer with the prior taken out of it.
+
+    `network` takes uint8 (n, size, size, 3) and returns `hidden` (n, d), `heatmaps` and `embedding`; the logits at
+    equal priors are hidden times `kernel`, float (d, classes), plus `bias`, float (classes,).
+    """
+
+    network: Any
+    size: int
+    kernel: np.ndarray
+    bias: np.ndarray
+
+
+def open_member(model: ModelFolder, name: str) -> Member:
+    """Return a model's network, called `name`, and its last layer."""
+    import keras
+
+    graph = keras.saving.load_model(model.file("model.keras"), compile=False, safe_mode=True)
+    last = graph.get_layer("probabilities")
+    outputs = {"hidden": last.input, **{key: graph.output[key] for key in ("heatmaps", "embedding")}}
+    network = keras.Model(graph.input, outputs, name=name)
+    kernel, bias = (np.asarray(values, np.float64) for values in last.get_weights())
+    return Member(network, model.input_size, kernel, bias - np.log(model.prior))
+
+
+def open_members(models: Sequence[ModelFolder]) -> list[Member]:
+    """Return the models' networks, each with a name of its own."""
+    return [open_member(model, f"member_{place}") for place, model in enumerate(models)]
+
+
+def average_model(
+    members: Sequence[Member],
+    shares: np.ndarray,
+    prior: np.ndarray,
+    calibration: calibrate.Calibration,
+    name: str,
+) -> Any:
+    """Return the shipped graph, like `training.export.inference_model`: `probabilities`, `heatmaps` and `embedding`.
+
+    The members' last layers become one on top of all their features, so shares, calibration and prior cost nothing. The
+    maps are the average of the members', on the finest member's grid; the embedding is theirs side by side.
+
+    Args:
+        members: the models.
+        shares: float (members,), sum 1.
+        prior: float (classes,), the mix of classes that the probabilities are for.
+        calibration: temperature and biases of the averaged logits.
+        name: of the Keras model.
+    """
+    import keras
+
+    size = max(member.size for member in members)
+    scales = shares / calibration.temperature
+
+    # Layers
+    probabilities = keras.layers.Dense(len(prior), activation="softmax", name="probabilities")
+    together = keras.layers.Concatenate(name="hidden")
+    added = keras.layers.Add(name="heatmaps")
+    embedding = keras.layers.Concatenate(name="embedding")
+
+    # Functional model
+    pictures = keras.Input((size, size, 3), dtype="uint8", name="pictures")
+    outputs = [member.network(_shrunk(pictures, member.size)) for member in members]
+    grid = max(output["heatmaps"].shape[1] for output in outputs)
+    maps = [
+        _interpolated(keras.layers.Rescaling(scale)(output["heatmaps"]), grid, Image.Resampling.BILINEAR)
+        for scale, output in zip(scales, outputs, strict=True)
+    ]
+    model = keras.Model(
+        pictures,
+        {
+            "probabilities": probabilities(together([output["hidden"] for output in outputs])),
+            "heatmaps": added(maps),
+            "embedding": embedding([output["embedding"] for output in outputs]),
+        },
+        name=name,
+    )
+    bias = sum(scale * member.bias for scale, member in zip(scales, members, strict=True))
+    kernel = np.concatenate([scale * member.kernel for scale, member in zip(scales, members, strict=True)])
+    values = kernel, bias + calibration.bias + np.log(prior)
+    probabilities.set_weights([np.array(value, np.float32) for value in values])
+    return model
+
+
+def _shrunk(pictures: Any, size: int) -> Any:
+    """Return uint8 (n, size, size, 3): the resize that uploads get, to within rounding."""
+    import keras
+
+    if pictures.shape[1] == size:
+        return pictures
+    resized = _interpolated(keras.ops.cast(pictures, "float32"), size, Image.Resampling.BICUBIC)
+    return keras.ops.cast(keras.ops.clip(keras.ops.round(resized), 0, 255), "uint8")
+
+
+def _interpolated(values: Any, size: int, way: Image.Resampling) -> Any:
+    """Return (n, size, size, channels) from a square grid (n, side, side, channels), resized as Pillow does it.
+
+    A resize is linear, and along one axis at a time; so it is two products with a fixed matrix, which every backend and
+    every engine computes alike. Their own resizes differ from each other and from Pillow's.
+    """
+    import keras
+
+    side, channels = int(values.shape[1]), int(values.shape[3])
+    if side == size:
+        return values
+    # Each row of the identity, resized, says what one place gives to the places of the result.
+    weights = np.array(Image.fromarray(np.eye(side, dtype=np.float32)).resize((size, side), way))
+    for equation, shape in (("bhwc,hk->bkwc", (size, side, channels)), ("bhwc,wk->bhkc", (size, size, channels))):
+        layer = keras.layers.EinsumDense(equation, shape, trainable=False)
+        values = layer(values)
+        layer.set_weights([weights])
+    return values
+
+
+def balanced_logits(members: Sequence[Member], pictures: np.ndarray) -> np.ndarray:
+    """Return float64 (members, n, classes), each member's logits at equal priors.
+
+    Args:
+        members: the models.
+        pictures: uint8 (n, size, size, 3), of the largest member's size.
+    """
+    import keras
+
+    shown = keras.Input(pictures.shape[1:], dtype="uint8")
+    hidden = keras.Model(shown, [member.network(_shrunk(shown, member.size))["hidden"] for member in members])
+    found = hidden.predict(pictures, batch_size=32, verbose=0)
+    return np.stack([values @ member.kernel + member.bias for values, member in zip(found, members, strict=True)])
