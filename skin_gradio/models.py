@@ -1,6 +1,5 @@
 """A model folder on disk or on the Hub: find, verify, read."""
 
-import contextlib
 import hashlib
 import json
 import os
@@ -21,8 +20,6 @@ DEFAULT_MODEL = "mobilenet_v2"
 MAX_CARD_BYTES = 4_000_000
 MAX_FILE_BYTES = 1_000_000_000
 """A larger file is neither fetched nor read: no model that this program is for comes near."""
-HUB_SECONDS = 30.0
-"""Without a sign of life for this long the Hub counts as out of reach; its client would wait for ever."""
 MAX_INPUT_SIZE = 1024
 MAX_NAME = 100
 """Characters of a model's name."""
@@ -35,6 +32,18 @@ _MAX_SAID = 300
 
 class ModelError(ValueError):
     """A model that cannot be used; the message names it, says why, and is safe to show to a user."""
+
+
+class DamagedFile(ModelError):
+    """A file of a model folder that is not what it was made as.
+
+    Attributes:
+        name: the file's.
+    """
+
+    def __init__(self, folder: Path, name: str, reason: str):
+        super().__init__(f"{folder}: {name} {reason}")
+        self.name = name
 
 
 @dataclass(frozen=True)
@@ -96,8 +105,10 @@ def find_model(name: str = DEFAULT_MODEL) -> ModelFolder:
         if name and _is_folder(folder):
             return read_folder(folder)
     if re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", name) and not name.startswith((".", "/")):
+        from skin_gradio.hub import read_repository  # its client takes long to import
+
         repository, _, revision = name.partition("@")
-        return read_folder(_download(repository, revision or None), f"{repository}@")
+        return read_repository(repository, revision or None)
     raise ModelError(
         f"There is no model {name!r}: it is no folder, no bundled model ({', '.join(bundled_models()) or 'none here'})"
         " and no Hub id of the form user/repository[@revision]."
@@ -127,55 +138,6 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _download(repository: str, revision: str | None) -> Path:
-    from huggingface_hub import constants, get_session, snapshot_download
-    from huggingface_hub.errors import (
-        DryRunError,
-        HFValidationError,
-        HTTPError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    wanted: dict[str, Any] = {"repo_id": repository, "revision": revision, "allow_patterns": list(FILES)}
-    hooks = get_session().event_hooks["request"]
-    if _limit_waiting not in hooks:
-        hooks.append(_limit_waiting)
-    try:
-        with contextlib.suppress(DryRunError):  # the Hub is out of reach: then only what is on this disk already counts
-            _check_sizes(repository, snapshot_download(**wanted, dry_run=True))
-        return Path(snapshot_download(**wanted))
-    except RepositoryNotFoundError:
-        raise ModelError(f"The Hub has no repository {repository}, or it is private and no token is set.") from None
-    except RevisionNotFoundError:
-        raise ModelError(f"The Hub's repository {repository} has no revision {revision}.") from None
-    except (HTTPError, HFValidationError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise ModelError(f"{repository} could not be fetched from the Hub: {shortened(reason)}") from None
-    except ModelError:
-        raise
-    except (AttributeError, LookupError, TypeError, ValueError):  # what its client makes of an answer that is none
-        raise ModelError(
-            f"{repository} could not be fetched: what answers at {constants.ENDPOINT} does not speak as the Hub does;"
-            " perhaps a network that wants a login, or a proxy."
-        ) from None
-
-
-def _limit_waiting(request: Any) -> None:
-    """Give a request of the Hub's client a time limit where it has none."""
-    given = request.extensions.get("timeout") or {}
-    limits = {kind: given.get(kind) for kind in ("connect", "read", "write", "pool")}
-    request.extensions["timeout"] = {kind: HUB_SECONDS if limit is None else limit for kind, limit in limits.items()}
-
-
-def _check_sizes(repository: str, files: list[Any]) -> None:
-    for file in files:
-        if (file.file_size or 0) > MAX_FILE_BYTES:
-            raise ModelError(
-                f"{repository}: {file.filename} has {file.file_size:,} bytes; up to {MAX_FILE_BYTES:,} are fetched."
-            )
-
-
 def read_folder(folder: Path, origin: str = "") -> ModelFolder:
     """Return a folder's model after checking that its files are whole and its model.json makes sense.
 
@@ -193,7 +155,7 @@ def read_folder(folder: Path, origin: str = "") -> ModelFolder:
         if file_name not in FILES:
             shown = shortened(repr(file_name))
             raise ModelError(f"{folder}: model.json lists a file that is no part of a model folder: {shown}.")
-        _check_file(folder, file_name, expected)
+        check_file(folder, file_name, expected)
     try:
         return _parse(folder, card, origin)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -206,7 +168,7 @@ def shortened(text: str) -> str:
     return text if len(text) <= _MAX_SAID else f"{text[:_MAX_SAID]} ..."
 
 
-def _check_file(folder: Path, name: str, expected: Any) -> None:
+def check_file(folder: Path, name: str, expected: Any) -> None:
     """Raise ModelError unless a file is there, not too large, and has the checksum that model.json expects."""
     path = folder / name
     try:
@@ -218,7 +180,7 @@ def _check_file(folder: Path, name: str, expected: Any) -> None:
     except OSError as error:
         raise ModelError(f"{folder}: {name} cannot be read: {error.strerror or error}.") from None
     if not whole:
-        raise ModelError(f"{folder}: {name} is damaged or was changed: its checksum is not model.json's.")
+        raise DamagedFile(folder, name, "is damaged or was changed: its checksum is not model.json's.")
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -238,7 +200,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, ModelError):
             raise
-        raise ModelError(f"{folder}: model.json cannot be read: {shortened(str(error))}") from None
+        raise DamagedFile(folder, "model.json", f"cannot be read: {shortened(str(error))}") from None
     if not isinstance(card, dict):
         raise ModelError(f"{folder}: model.json holds no table.")
     return card

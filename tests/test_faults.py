@@ -18,8 +18,9 @@ from skin_gradio import models
 from skin_gradio.batch import CsvWriter, Row
 from skin_gradio.models import BUNDLED, FILES, ModelError, find_model, sha256
 from skin_gradio.ui.batch import write_csv
-from skin_gradio.ui.expiry import Expiry
+from skin_gradio.ui.expiry import LIFETIME_SECONDS, Expiry, keep_doing
 from skin_gradio.ui.model_choice import switching
+from skin_gradio.ui.page import build_page
 from skin_gradio.ui.runs import Run, Runs
 from skin_gradio.ui.shelf import Shelf
 from tests.hub import Fault, Hub
@@ -133,20 +134,53 @@ def hub(tmp_path, monkeypatch):
         (Fault("HEAD", "resolve", status=500), "could not be fetched from the Hub"),
         (Fault("GET", "resolve", cut=True), "could not be fetched from the Hub"),
         (Fault("GET", "signed", cut=True), "could not be fetched from the Hub"),
-        (Fault("GET", "signed", corrupt=True), "is damaged or was changed"),
+        (Fault("GET", "signed", corrupt=True), r"model\.(keras|onnx) is damaged or was changed"),
         (Fault("GET", "signed", status=403), "could not be fetched from the Hub"),
     ],
     ids=str,
 )
-def test_a_hub_that_fails_is_named_and_works_again_afterwards(hub, fault, reason, tmp_path, monkeypatch):
+def test_a_hub_that_fails_is_named_and_works_again_afterwards(hub, fault, reason):
     hub.faults.append(fault)
     with pytest.raises(ModelError, match=reason):
         find_model(REPOSITORY)
     hub.faults.clear()
-    if fault.corrupt:  # what lies in the cache stays refused
-        with pytest.raises(ModelError, match=reason):
-            find_model(REPOSITORY)
-        hub.use(monkeypatch, tmp_path / "another")
+    assert find_model(REPOSITORY).name == "mobilenet_v2"
+
+
+def test_a_file_that_came_damaged_is_fetched_once_more(hub):
+    hub.faults.append(Fault("GET", "signed", corrupt=True, times=1))
+    assert find_model(REPOSITORY).name == "mobilenet_v2"
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model.onnx", "model.json"])
+@pytest.mark.parametrize("damage", [b"", b"{", b"half of it"], ids=["emptied", "torn", "changed"])
+def test_a_file_that_is_damaged_in_the_cache_is_fetched_once_more(hub, name, damage):
+    file = find_model(REPOSITORY).file(name)
+    file.resolve().write_bytes(damage)
+    assert find_model(REPOSITORY).file(name).read_bytes() == small()[name]
+
+
+def test_a_card_whose_checksums_are_damaged_in_the_cache_is_fetched_once_more(hub):
+    card = find_model(REPOSITORY).file("model.json").resolve()
+    card.write_bytes(card.read_bytes().replace(sha256_of("keras").encode(), sha256_of("other").encode()))
+    assert find_model(REPOSITORY).file("model.json").read_bytes() == small()["model.json"]
+
+
+def test_a_repository_that_stays_damaged_is_fetched_twice_and_refused_by_the_files_name(hub):
+    hub.add(REPOSITORY, {**small(), "model.onnx": b"another graph"})
+    with pytest.raises(ModelError, match=r"model\.onnx is damaged or was changed"):
+        find_model(REPOSITORY)
+    sent = hashlib.sha256(b"another graph").hexdigest()
+    assert sum(method == "GET" and sent in path for method, path in hub.requests) == 2
+
+
+def test_a_file_that_is_damaged_while_the_hub_is_gone_is_refused_with_both_reasons(hub):
+    find_model(REPOSITORY).file("model.onnx").resolve().write_bytes(b"")
+    hub.faults.append(Fault("GET", "", status=503))
+    hub.faults.append(Fault("HEAD", "", status=503))
+    with pytest.raises(ModelError, match=r"model\.onnx is damaged .* could not be fetched from the Hub"):
+        find_model(REPOSITORY)
+    hub.faults.clear()
     assert find_model(REPOSITORY).name == "mobilenet_v2"
 
 
@@ -165,7 +199,7 @@ def test_a_hub_that_is_gone_is_named_and_what_was_fetched_before_still_opens(hub
 
 @pytest.mark.parametrize("path", ["api/models", "signed"])
 def test_a_hub_that_never_answers_is_given_up(hub, monkeypatch, path):
-    monkeypatch.setattr(models, "HUB_SECONDS", 0.5)
+    monkeypatch.setattr("skin_gradio.hub.SECONDS", 0.5)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT", 0.5)
     hub.faults.append(Fault("GET", path, hang=True))
     start = time.monotonic()
@@ -220,6 +254,38 @@ def test_programs_that_share_an_empty_cache_all_get_the_whole_model(hub, tmp_pat
     said = {process.communicate(timeout=300)[0].strip() for process in running}
     assert [process.returncode for process in running] == [0, 0, 0]
     assert said == {f"{REPOSITORY}@{hub.repositories['model', REPOSITORY].branches['main']}"}
+
+
+def fetching(hub, home, limit=None):
+    """Start a program that fetches the model; `limit` is how many bytes a file may have, as on a full disk."""
+    script = f"from skin_gradio.models import find_model; print(find_model('{REPOSITORY}').revision)"
+    return subprocess.Popen(
+        [sys.executable, "-c", script],
+        env={**os.environ, **hub.environment(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))) if limit else None,
+    )
+
+
+def test_a_program_that_is_killed_while_it_fetches_leaves_nothing_that_another_one_would_read(hub, tmp_path):
+    hub.faults.append(Fault("GET", "signed", hang=True))
+    killed = fetching(hub, tmp_path / "shared")
+    while killed.poll() is None and not any("signed" in path for _, path in hub.requests):
+        time.sleep(0.02)
+    killed.kill()
+    assert killed.wait() < 0
+    hub.faults.clear()
+    said, trouble = fetching(hub, tmp_path / "shared").communicate(timeout=300)
+    assert said.startswith(f"{REPOSITORY}@"), trouble
+
+
+def test_a_model_that_finds_no_room_on_the_disk_is_refused_with_the_reason(hub, tmp_path):
+    _, trouble = fetching(hub, tmp_path / "shared", limit=1000).communicate(timeout=300)
+    assert "could not be fetched from the Hub" in trouble.strip().splitlines()[-1]
+    said, trouble = fetching(hub, tmp_path / "shared").communicate(timeout=300)
+    assert said.startswith(f"{REPOSITORY}@"), trouble
 
 
 # The folder of a model
@@ -292,6 +358,38 @@ def test_a_clock_that_jumps_neither_expires_nor_keeps_an_upload(tmp_path, monkey
     assert (tmp_path / "upload.jpg").exists()
     expiry.sweep(now=4602)
     assert not (tmp_path / "upload.jpg").exists()
+
+
+def test_what_is_deleted_now_and_then_is_tried_again_after_it_failed(caplog):
+    times, again = [], threading.Event()
+
+    def work():
+        times.append(time.monotonic())
+        if len(times) == 1:
+            raise OSError(28, "No space left on device")
+        again.set()
+        threading.Event().wait()
+
+    keep_doing("a test", work, interval=0.01)
+    assert again.wait(30)
+    assert "a test failed" in caplog.text
+
+
+def test_a_page_with_uploads_of_its_own_leaves_none_to_a_clock_that_may_jump(classifier, tmp_path, monkeypatch):
+    """Gradio would delete files by the clock on the wall, and remembers the names of those that are gone already."""
+    watched = []
+    monkeypatch.setattr(Expiry, "watch", lambda self: watched.append(self))
+    page = build_page(classifier, uploads=tmp_path)
+    assert not page.delete_cache
+    upload = tmp_path / "upload.jpg"
+    upload.write_bytes(b"a picture")
+    page.upload_file_set.add(str(upload))
+    (expiry,) = watched
+    expiry.sweep(now=0)
+    assert page.upload_file_set == {str(upload)}
+    expiry.sweep(now=LIFETIME_SECONDS)
+    assert not upload.exists()
+    assert page.upload_file_set == set()
 
 
 @pytest.mark.parametrize("jump", [-400 * 86400.0, 400 * 86400.0], ids=["back", "forward"])

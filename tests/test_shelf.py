@@ -87,7 +87,7 @@ def test_a_model_that_is_being_opened_keeps_nobody_else_waiting(shelf, classifie
 def test_only_a_few_models_stay_open_and_the_first_always_does(shelf, classifier):
     opened = [shelf.open(named(classifier, name)) for name in "abcdefg"]
     assert shelf.get(None) is classifier
-    kept = [one for one in opened if shelf._kept(one.model.key)]
+    kept = [one for one in opened if shelf.kept(one.model.key)]
     assert kept == opened[-(shelf_module.CAPACITY - 1) :]
 
 
@@ -95,8 +95,8 @@ def test_the_model_used_longest_ago_makes_room(shelf, classifier):
     first, *_ = [shelf.open(named(classifier, name)) for name in "abc"]
     shelf.get(first.model.key)
     shelf.open(named(classifier, "d"))
-    assert shelf._kept(first.model.key) is first
-    assert shelf._kept("user/b@1") is None
+    assert shelf.kept(first.model.key) is first
+    assert shelf.kept("user/b@1") is None
 
 
 def test_a_session_whose_model_made_room_gets_it_again(shelf, classifier, opener, monkeypatch):

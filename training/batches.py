@@ -2,13 +2,13 @@
 
 import hashlib
 import os
-import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import filelock
 import numpy as np
 
 from skin_gradio.images import Picture
@@ -54,6 +54,8 @@ def decode_cached(
     """Like `decode`, kept in a file under `cache` that later runs map into memory.
 
     The file's name holds a hash of the pictures' names, sizes and times, so that a changed picture is decoded again.
+    One process at a time decodes into a cache; others that want the same pictures wait for it. What a killed one left
+    half-written is deleted by the next.
     """
     stamp = hashlib.sha256(str(side).encode())
     for path in paths:
@@ -62,17 +64,26 @@ def decode_cached(
     file = cache / f"pictures-{side}-{stamp.hexdigest()[:16]}.npy"
     if not file.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(f".{uuid.uuid4().hex}.partial")
-        try:
-            with partial.open("wb") as handle:
-                shape = (len(paths), side, side, 3)
-                np.lib.format.write_array_header_1_0(handle, {"descr": "|u1", "fortran_order": False, "shape": shape})
-                for first in range(0, len(paths), 512):
-                    handle.write(decode(paths[first : first + 512], side, report).data)
-            partial.replace(file)
-        finally:
-            partial.unlink(missing_ok=True)
+        with filelock.FileLock(cache / ".lock"):
+            for stale in cache.glob("*.partial"):  # whoever writes one holds the lock
+                stale.unlink(missing_ok=True)
+            if not file.exists():
+                _write_decoded(paths, file, side, report)
     return np.asarray(np.load(file, mmap_mode="r"))
+
+
+def _write_decoded(paths: Sequence[Path], file: Path, side: int, report: Callable[[int], None] | None) -> None:
+    """Decode the pictures into a .npy file, some at a time; it gets its name when it is whole."""
+    partial = file.with_suffix(".partial")
+    try:
+        with partial.open("wb") as handle:
+            shape = (len(paths), side, side, 3)
+            np.lib.format.write_array_header_1_0(handle, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            for first in range(0, len(paths), 512):
+                handle.write(decode(paths[first : first + 512], side, report).data)
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def resize_all(pictures: Sequence[np.ndarray], size: int) -> np.ndarray:
@@ -92,13 +103,16 @@ class Examples:
     """int (n,), the collection of each picture: a row of `held`."""
     held: np.ndarray
     """bool (collections, classes): the classes that each collection holds."""
+    taught: np.ndarray | None = None
+    """float32 (n, classes), a teacher's logits at equal priors (`training.teacher`); None without a teacher."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, rows: np.ndarray) -> "Examples":
         """Return the examples at these positions, int (k,), repetitions allowed."""
-        return Examples([self.pictures[row] for row in rows], self.labels[rows], self.sources[rows], self.held)
+        taught = None if self.taught is None else self.taught[rows]
+        return Examples([self.pictures[row] for row in rows], self.labels[rows], self.sources[rows], self.held, taught)
 
 
 def class_shares(examples: Examples, power: float) -> np.ndarray:
@@ -145,14 +159,26 @@ def draw(cells: np.ndarray, shares: np.ndarray, count: int, rng: np.random.Gener
     return rng.permutation(drawn)
 
 
+def _softened(examples: Examples, experiment: Experiment) -> np.ndarray:
+    """Return the teacher's probabilities at the experiment's temperature, float (n, classes); (n, 0) without one."""
+    if not experiment.teacher:
+        return np.empty((len(examples), 0))
+    if examples.taught is None:
+        raise ValueError("The experiment has a teacher, but the examples lack its answers; see training.teacher.")
+    logits = examples.taught / experiment.teacher_temperature
+    likelihood = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(likelihood / likelihood.sum(axis=1, keepdims=True))
+
+
 def training_batches(
     experiment: Experiment, examples: Examples, size: int, epochs: range, shard: slice = slice(None)
 ) -> Iterator[Batch]:
     """Yield these epochs' batches in order, made ahead on threads.
 
     A batch is pictures, uint8 (n, size, size, 3); targets, float32 (n, 2 * classes): the label's distribution, then
-    what the loss adds to the logits; and the weight of each picture, float32 (n,). Epoch and step alone decide what a
-    batch holds, so a resumed run sees what an unbroken one would have seen.
+    what the loss adds to the logits, and with a teacher (n, 3 * classes): its answers at the experiment's temperature
+    as well; and the weight of each picture, float32 (n,). Epoch and step alone decide what a batch holds, so a resumed
+    run sees what an unbroken one would have seen.
 
     Args:
         experiment: says what is drawn and how it is varied.
@@ -160,6 +186,8 @@ def training_batches(
         size: side of the pictures.
         epochs: the epochs' numbers.
         shard: the part of each batch that is wanted, where several processes share the work.
+
+    Raises ValueError where the experiment has a teacher and the examples lack its answers.
     """
     collections, classes = examples.held.shape
     augmenter = augment.Augmenter(experiment.augmentation)
@@ -167,6 +195,7 @@ def training_batches(
     portions = np.array(experiment.collection_shares or np.bincount(examples.sources, minlength=collections), float)
     weights = np.divide(1, examples.held.sum(1, keepdims=True) * shares, out=np.ones_like(shares), where=shares > 0)
     smooth = examples.held / examples.held.sum(axis=1, keepdims=True)
+    softened = _softened(examples, experiment)
 
     def make(epoch: int, step: int, chosen: np.ndarray) -> Batch:
         # One generator a picture: it is varied alike whichever process of several makes it.
@@ -177,8 +206,10 @@ def training_batches(
         labels, sources = examples.labels[chosen], examples.sources[chosen]
         truth = (1 - experiment.label_smoothing) * np.eye(classes)[labels]
         truth += experiment.label_smoothing * smooth[sources]
-        varied, truth = augment.mix(varied, truth, sources, experiment, rngs[0])
-        targets = np.concatenate([truth, added[sources]], axis=1).astype(np.float32)
+        said = softened[chosen]
+        varied, mixed = augment.mix(varied, np.concatenate([truth, said], axis=1), sources, experiment, rngs[0])
+        truth, said = mixed[:, :classes], mixed[:, classes:]
+        targets = np.concatenate([truth, added[sources], said], axis=1).astype(np.float32)
         weight = weights[sources, labels] if experiment.class_weights else np.ones(len(chosen))
         return varied, targets, weight.astype(np.float32)
 

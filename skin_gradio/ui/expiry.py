@@ -5,15 +5,36 @@ pictures that came with an MCP request and the CSV files of the endpoints, and g
 """
 
 import contextlib
+import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from skin_gradio.ui.runs import LIFETIME_SECONDS
-
+LIFETIME_SECONDS = 3600.0
 INTERVAL_SECONDS = 300.0
+
+
+def keep_doing(name: str, work: Callable[[], None], interval: float = INTERVAL_SECONDS) -> None:
+    """Do something now and then, in a thread that ends with the program and outlives what the work raises.
+
+    Args:
+        name: the thread's; what the work raises is logged under it.
+        work: what is done.
+        interval: seconds between one time's end and the next.
+    """
+
+    def loop() -> None:
+        while True:
+            try:
+                work()
+            except Exception:  # a full disk now is no reason never to delete anything again
+                logging.getLogger(__name__).exception("%s failed; it is tried again in %.0f s", name, interval)
+            time.sleep(interval)
+
+    threading.Thread(target=loop, name=name, daemon=True).start()
 
 
 class _Seen(NamedTuple):
@@ -33,11 +54,15 @@ class Expiry:
     Args:
         folder: what lies below it expires; the folder itself stays.
         age: after how many seconds.
+        forget: is told the path of each file that is deleted.
     """
 
-    def __init__(self, folder: Path, age: float = LIFETIME_SECONDS):
+    def __init__(
+        self, folder: Path, age: float = LIFETIME_SECONDS, forget: Callable[[str], object] = lambda path: None
+    ):
         self._folder = folder
         self._age = age
+        self._forget = forget
         self._seen: dict[Path, _Seen] = {}
 
     def sweep(self, now: float | None = None) -> None:
@@ -55,6 +80,7 @@ class Expiry:
                     seen[path] = self._looked_at(path, now)
                     if now - seen[path].since >= self._age:
                         _delete(path)
+                        self._forget(str(path))
         self._seen = seen
 
     def _looked_at(self, path: Path, now: float) -> _Seen:
@@ -66,13 +92,7 @@ class Expiry:
 
     def watch(self, interval: float = INTERVAL_SECONDS) -> None:
         """Sweep every `interval` seconds, in a thread that ends with the program."""
-
-        def loop() -> None:
-            while True:
-                self.sweep()
-                time.sleep(interval)
-
-        threading.Thread(target=loop, name="expire uploads", daemon=True).start()
+        keep_doing("expire uploads", self.sweep, interval)
 
 
 def _delete(path: Path) -> None:

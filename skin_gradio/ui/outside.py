@@ -1,14 +1,16 @@
 """Keeps Gradio from fetching what a request names.
 
 Where a request names an address instead of an uploaded file, Gradio downloads it, of whatever size, from any public
-host. This page calls no other host for anybody. An address on this server, as MCP clients give it after an upload,
-means the uploaded file.
+host; so it does, to pass it on, where a browser asks it for `file=` and an address. This page calls no other host for
+anybody. An address on this server, as MCP clients give it after an upload, means the uploaded file.
 """
 
+from typing import NoReturn
 from urllib.parse import unquote
 
 import gradio as gr
-from gradio import processing_utils
+from fastapi import HTTPException, Request
+from gradio import processing_utils, routes
 
 from skin_gradio.ui.dropzone import uploaded_path
 
@@ -27,6 +29,15 @@ async def own_file(url: str, cache_dir: str) -> str:
     return str(path)
 
 
+async def pass_nothing_on(url: str, request: Request) -> NoReturn:
+    """Refuse to fetch an address for a browser.
+
+    Takes the place, and hence the arguments, of Gradio's function for that. Raises HTTPException: forbidden.
+    """
+    raise HTTPException(403, NOT_FETCHED)
+
+
 def fetch_nothing() -> None:
-    """Make this process' Gradio use `own_file` wherever it would download what a request names."""
+    """Make this process' Gradio use these two wherever it would fetch what a request names."""
     processing_utils.async_ssrf_protected_download = own_file
+    routes.secure_url_stream_response = pass_nothing_on

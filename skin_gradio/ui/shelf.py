@@ -77,7 +77,7 @@ class Shelf:
             loading = self._loading.setdefault(key, threading.Lock())
         with loading:
             try:
-                classifier = self._kept(key, model.revision)
+                classifier = self.kept(key, model.revision)
                 if classifier is None:
                     classifier = Classifier(model, self._open_engine(model, self._engine))
                     self._keep(key, classifier)
@@ -93,14 +93,14 @@ class Shelf:
         """
         if key is None:
             return self.first
-        if (kept := self._kept(key)) is not None:
+        if (kept := self.kept(key)) is not None:
             return kept
         try:
             return self.open(self.find(key))
         except ModelError as error:
             raise gr.Error(escape(told(CLOSED.format(reason=error))), print_exception=False) from None
 
-    def _kept(self, key: str, revision: str | None = None) -> Classifier | None:
+    def kept(self, key: str, revision: str | None = None) -> Classifier | None:
         """Return the open classifier of a key, of a certain revision if one is given, and count it as just used."""
         with self._lock:
             classifier = self._classifiers.get(key)

@@ -21,7 +21,7 @@ from tests.training import tiny
 from tests.training.test_export import export_tiny
 from tests.training.test_publish import held, write_model
 from tests.training.test_train import scores
-from training import export
+from training import batches, export
 from training.fit import read_progress
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -174,12 +174,32 @@ def test_processes_that_decode_into_one_cache_all_get_every_picture(tmp_path):
     said = {process.communicate(timeout=300)[0] for process in running}
     assert len(said) == 1
     assert said.pop().startswith("(40, 48, 48, 3)")
-    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".npy"]
+    assert [path.suffix for path in kept(tmp_path / "cache")] == [".npy"]
+
+
+def kept(cache):
+    """What a cache holds besides its lock."""
+    return [path for path in cache.iterdir() if path.name != ".lock"]
+
+
+def test_what_a_killed_decoding_left_is_deleted_by_the_next_one(tmp_path):
+    for number in range(3):
+        Image.new("RGB", (60, 60), (9, 99, 60 * number)).save(tmp_path / f"{number}.png")
+    script = (
+        "import os, signal, sys; from pathlib import Path; from training import batches;"
+        "paths = sorted(Path(sys.argv[1]).glob('*.png'));"
+        "killed = lambda done: os.kill(os.getpid(), signal.SIGKILL);"
+        "batches.decode_cached(paths, Path(sys.argv[1]) / 'cache', 48, killed)"
+    )
+    killed = subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert [path.suffix for path in kept(tmp_path / "cache")] == [".partial"]
+    others = [tmp_path / "0.png"]  # the next one wants other pictures
+    batches.decode_cached(others, tmp_path / "cache", 32)
+    assert [path.suffix for path in kept(tmp_path / "cache")] == [".npy"]
 
 
 def test_decoding_on_a_full_disk_leaves_nothing_that_a_later_run_would_read(tmp_path, monkeypatch):
-    from training import batches
-
     Image.new("RGB", (60, 60), (9, 99, 199)).save(tmp_path / "a.png")
     cache, decode = tmp_path / "cache", batches.decode
 
@@ -189,7 +209,7 @@ def test_decoding_on_a_full_disk_leaves_nothing_that_a_later_run_would_read(tmp_
     monkeypatch.setattr(batches, "decode", full)
     with pytest.raises(OSError, match="No space left"):
         batches.decode_cached([tmp_path / "a.png"], cache, 32)
-    assert list(cache.iterdir()) == []
+    assert kept(cache) == []
     monkeypatch.setattr(batches, "decode", decode)
     assert (batches.decode_cached([tmp_path / "a.png"], cache, 32) == decode([tmp_path / "a.png"], 32)).all()
 
