@@ -114,12 +114,15 @@ def main() -> int:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda *_: sys.exit(0))
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # the address shows at once in a log, too
-    from skin_gradio.ui.expiry import Expiry
+    from skin_gradio.ui.gradio_import import UNUSED, import_gradio
+
+    import_gradio(UNUSED if command.mcp else (*UNUSED, "mcp"))
     from skin_gradio.ui.page import build_page, launch_options
 
-    Expiry(Path(os.environ["GRADIO_TEMP_DIR"])).watch()
     try:
-        build_page(classifier, command.engine, visitors_choice(command)).launch(
+        build_page(
+            classifier, command.engine, visitors_choice(command), uploads=Path(os.environ["GRADIO_TEMP_DIR"])
+        ).launch(
             share=command.share,
             server_name=command.host,
             server_port=command.port,

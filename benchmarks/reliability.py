@@ -8,20 +8,17 @@ Every file must become an answer or a named reason; the page must answer a good 
 import os
 import re
 import resource
-import subprocess
 import sys
 import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import tyro
 
-from benchmarks.serving import ROOT, free_port, resident_megabytes
+from benchmarks.app_process import resident_megabytes, running_app
 from skin_gradio import batch
 from skin_gradio.classifier import Classifier
 from skin_gradio.engines import open_engine
@@ -133,36 +130,6 @@ def through_page(written: Written, url: str, process: int) -> Outcome:
         if client.predict(handle_file(str(good)), api_name="/classify")["status"] != "ok":
             outcome.unexplained.append("a good picture afterwards got no answer")
     return outcome
-
-
-@contextmanager
-def running_app(environment: Mapping[str, str] | None = None) -> Iterator[tuple[str, int]]:
-    """Start `app.py` on the bundled model; give its address and process id, and stop it afterwards."""
-    port = free_port()
-    app = subprocess.Popen(
-        [sys.executable, "app.py", "--host", "127.0.0.1", "--port", str(port)],
-        cwd=ROOT,
-        env={**os.environ, **(environment or {})},
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        _wait(app, port)
-        yield f"http://127.0.0.1:{port}", app.pid
-    finally:
-        app.terminate()
-        app.wait(30)
-
-
-def _wait(app: subprocess.Popen[bytes], port: int) -> None:
-    import httpx
-
-    while app.poll() is None:
-        try:
-            httpx.get(f"http://127.0.0.1:{port}/config", timeout=10).raise_for_status()
-            return
-        except httpx.HTTPError:
-            time.sleep(0.2)
-    raise SystemExit("app.py ended before it answered.")
 
 
 def _peak_megabytes() -> float:

@@ -6,6 +6,8 @@ Linux only. Files go singly, in batches and in zip archives. Every answer is com
 got alone before, so that one client's picture or result reaching another one would be seen.
 """
 
+import contextlib
+import os
 import random
 import statistics
 import sys
@@ -20,8 +22,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from benchmarks.reliability import running_app
-from benchmarks.serving import resident_megabytes
+from benchmarks.app_process import resident_megabytes, running_app
 from tests import corpus
 
 
@@ -34,7 +35,7 @@ class SoakCommand:
     minutes: float = 30.0
     """How long."""
     clients: int = 16
-    """Clients at once, each in a session of its own."""
+    """Clients at once, each in a session of its own, and in a new one now and then."""
     seed: int = 1
     """Seed of the traffic and of the bad files."""
     readme: Path | None = None
@@ -47,6 +48,10 @@ UNNAMED = ("unexpected", "model_failed")
 MAX_GROWTH = 60.0
 """MB by which memory may still rise after the first fifth of the time and count as flat."""
 SAMPLE_SECONDS = 5.0
+PATIENCE_SECONDS = 300.0
+"""Without a sign of life for this long a request counts as failed; on a busy machine an upload can wait for a while."""
+SESSION_REQUESTS = 25
+"""After so many a client leaves and comes again as another visitor."""
 ENOUGH_SAMPLES = 100
 """Of memory, to judge it by: in the first minutes the app is still warming up."""
 
@@ -57,6 +62,7 @@ class Soaked:
 
     seconds: list[float] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
+    visitors: int = 0
     wrong: list[str] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
     left: list[Path] = field(default_factory=list)
@@ -107,39 +113,55 @@ def open_client(url: str) -> Any:
     """Return a client with a session of its own, which keeps no files."""
     from gradio_client import Client
 
-    return Client(url, verbose=False, download_files=False, analytics_enabled=False)
+    patient = {"timeout": PATIENCE_SECONDS}
+    return Client(url, verbose=False, download_files=False, analytics_enabled=False, httpx_kwargs=patient)
 
 
 def client_loop(url: str, seed: int, expected: Mapping[Path, list[Answer]], end: float, into: Soaked) -> None:
-    """Send single pictures and small batches until `end` (monotonic seconds)."""
-    rng, client, files = random.Random(seed), open_client(url), list(expected)
+    """Send single pictures and small batches until `end` (monotonic seconds), as one visitor after another."""
+    rng = random.Random(seed)
     while time.monotonic() < end:
-        chosen = rng.choices(files, k=rng.choice([1, 1, 1, 1, 5]))
-        wanted = [answer for path in chosen for answer in expected[path]]
-        start = time.perf_counter()
         try:
-            rows, trouble = ask(client, chosen), ""
+            with contextlib.closing(open_client(url)) as client:
+                with into.lock:
+                    into.visitors += 1
+                for _ in range(SESSION_REQUESTS):
+                    if time.monotonic() < end:
+                        note_request(client, rng.choices(list(expected), k=rng.choice([1, 1, 1, 1, 5])), expected, into)
         except Exception as error:  # whatever it is, it is what the soak looks for
-            rows, trouble = [], repr(error)
-        with into.lock:
-            if len(chosen) == 1:
-                into.seconds.append(time.perf_counter() - start)
-            into.statuses.update(row["status"] for row in rows)
-            if trouble or len(rows) != len(wanted):
-                into.wrong.append(f"{[path.name for path in chosen]}: {trouble or f'{len(rows)} answers'}")
-                continue
-            into.wrong += [
-                f"{[path.name for path in chosen]}: {row} instead of {answer}"
-                for row, answer in zip(rows, wanted, strict=True)
-                if not same(answer, row) or not named(row)
-            ]
+            with into.lock:
+                into.wrong.append(f"a new visitor: {error!r}")
+            time.sleep(1)
+
+
+def note_request(client: Any, chosen: Sequence[Path], expected: Mapping[Path, list[Answer]], into: Soaked) -> None:
+    """Send one request, and note how long it took and what was wrong with its answers."""
+    names, wanted = [path.name for path in chosen], [answer for path in chosen for answer in expected[path]]
+    start = time.perf_counter()
+    try:
+        rows, trouble = ask(client, chosen), ""
+    except Exception as error:  # whatever it is, it is what the soak looks for
+        rows, trouble = [], repr(error)
+    with into.lock:
+        if len(chosen) == 1:
+            into.seconds.append(time.perf_counter() - start)
+        into.statuses.update(row["status"] for row in rows)
+        if trouble or len(rows) != len(wanted):
+            into.wrong.append(f"{names}: {trouble or f'{len(rows)} answers'}")
+            return
+        into.wrong += [
+            f"{names}: {row} instead of {answer}"
+            for row, answer in zip(rows, wanted, strict=True)
+            if not same(answer, row) or not named(row)
+        ]
 
 
 def soak(files: Sequence[Path], minutes: float, clients: int, seed: int = 1) -> Soaked:
     """Start the app, keep it busy with files good and bad, stop it, and return what was seen."""
     into = Soaked()
     with tempfile.TemporaryDirectory(prefix="skin-soak-") as scratch:
-        with running_app({"TMPDIR": scratch}) as (url, process):
+        environment = {"TMPDIR": scratch, "PYTHONWARNINGS": "ignore"}  # Pillow's, about what is wrong with the files
+        with running_app(environment=environment) as (url, process):
             alone = open_client(url)
             expected = {path: ask(alone, [path]) for path in files}
             end = time.monotonic() + 60 * minutes
@@ -161,12 +183,14 @@ def as_rows(soaked: Soaked) -> dict[str, str]:
     ordered, (early, late) = sorted(soaked.seconds), soaked.early_and_late
     statuses = soaked.statuses
     return {
+        "visitors": f"{soaked.visitors:,}",
         "pictures answered": f"{statuses['ok'] + statuses['doubted']:,}, of them doubted {statuses['doubted']:,}",
         "pictures refused by name": f"{statuses['failed']:,}",
         "answers that were wrong, another's, missing or an unnamed error": f"{len(soaked.wrong):,}",
         "single request, median": f"{statistics.median(ordered):.2f} s",
         "single request, 95th percentile": f"{ordered[int(0.95 * len(ordered))]:.2f} s",
         "memory in the first and in the last fifth of the time": f"{early:.0f} and {late:.0f} MB",
+        "memory at its highest": f"{max(soaked.memory):.0f} MB",
         "files left behind after the end": f"{len(soaked.left)}",
     }
 
@@ -174,6 +198,7 @@ def as_rows(soaked: Soaked) -> dict[str, str]:
 def main() -> None:
     """Run the command line; status 1 when an answer was wrong, memory rose or a file was left."""
     command = tyro.cli(SoakCommand)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # the clients' own, too
     good = sorted(command.files.rglob("*.jpg"))
     if not good:
         raise SystemExit(f"{command.files} holds no .jpg files.")

@@ -119,7 +119,8 @@ def _rows(command: BatchCommand, model: ModelFolder, items: Iterator[Item]) -> G
         from skin_gradio.cluster import classify_on_ray
 
         return classify_on_ray(items, model, command.prior, command.address)
-    return classify_items(items, Classifier(model, open_engine(model, command.engine)), command.prior)
+    classifier = Classifier(model, open_engine(model, command.engine, threads=1))
+    return classify_items(items, classifier, command.prior, thumbnails=False)
 
 
 class _Progress:

@@ -19,7 +19,8 @@ import numpy as np
 from PIL import Image
 
 from skin_gradio.archives import Item, Place, is_litter, list_entries, refused
-from skin_gradio.classifier import Classifier, Finding, Prior
+from skin_gradio.classifier import MODEL_FAILED, Classifier, Finding, Prior, UnusableAnswer
+from skin_gradio.engines import OnnxEngine
 from skin_gradio.images import UnusableImage, read_picture
 from skin_gradio.models import ModelFolder
 
@@ -40,7 +41,8 @@ class Row:
 
     `status` is ok or doubted, with a `finding` whose heatmaps and embedding are left out (empty arrays), or failed. A
     failed or doubted row has a `reason` for the user and its `code` in one word; several doubts have several.
-    `thumbnail` is a JPEG of 128 x 128 px, some 3 KB, where the picture could be read, and `place` is where it lies.
+    `thumbnail` is a JPEG of 128 x 128 px, some 3 KB, where the picture could be read and one was wanted, and `place` is
+    where it lies.
     """
 
     file: str
@@ -133,50 +135,62 @@ def classify_items(
     items: Iterable[Item],
     classifier: Classifier,
     prior: Prior = "collection",
-    batch_size: int = 8,
+    batch_size: int | None = None,
     workers: int | None = None,
     cancelled: Callable[[], bool] = lambda: False,
+    thumbnails: bool = True,
 ) -> Generator[Row, None, None]:
     """Yield a row for each item, in their order, as chunks of them finish.
 
-    Pictures are decoded on threads, at most some two chunks ahead, while the model runs on the chunk before. Whatever
-    goes wrong with a file is its row's reason; nothing ends a batch but its end, `cancelled` and closing the iterator,
-    each of which also ends the threads.
+    Each thread takes a chunk, decodes its pictures and runs the model on them, so that no core waits for another; at
+    most `workers + 1` chunks are begun before their rows are asked for. Whatever goes wrong with a file is its row's
+    reason; nothing ends a batch but its end, `cancelled` and closing the iterator, each of which also ends the threads.
 
     Args:
         items: what to classify; see `list_items`.
         classifier: the model.
         prior: the mix of cases that the probabilities are for.
-        batch_size: pictures in one forward pass; more cost memory and gain nothing on a CPU.
-        workers: decoding threads; as many as there are cores, up to 4, when None.
-        cancelled: asked before each picture; once it says True, no further chunk is begun.
+        batch_size: pictures in a chunk and in its forward pass; as many as suit the engine when None.
+        workers: threads; as many as there are cores, up to 8, when None.
+        cancelled: asked by the threads before each picture; once it says True, no further chunk is begun.
+        thumbnails: whether rows get one; without, their thumbnail is None.
     """
     waiting = iter(items)
-    workers = workers or min(4, os.cpu_count() or 1)
-    pool = ThreadPoolExecutor(workers, "decode")
-    ahead: deque[Future[_Prepared]] = deque()
+    beside = classifier.beside_others()
+    batch_size = batch_size or (1 if isinstance(beside.engine, OnnxEngine) else 8)
+    workers = workers or min(8, os.cpu_count() or 1)
+    pool = ThreadPoolExecutor(workers, "batch")
+    ahead: deque[Future[list[Row]]] = deque()
 
     def look_ahead() -> None:
-        for item in itertools.islice(waiting, batch_size + workers - len(ahead)):
-            ahead.append(pool.submit(_prepare, item, classifier.input_size))
+        while len(ahead) <= workers and (chunk := list(itertools.islice(waiting, batch_size))):
+            ahead.append(pool.submit(_rows_of, chunk, beside, prior, cancelled, thumbnails))
 
     try:
         look_ahead()
         while ahead:
-            chunk: list[_Prepared] = []
-            while ahead and len(chunk) < batch_size:
-                if cancelled():
-                    return
-                chunk.append(ahead.popleft().result())
-                look_ahead()
+            rows = ahead.popleft().result()
             if cancelled():
                 return
-            yield from _classified(chunk, classifier, prior)
+            look_ahead()
+            yield from rows
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _prepare(item: Item, size: int) -> _Prepared:
+def _rows_of(
+    chunk: list[Item], classifier: Classifier, prior: Prior, cancelled: Callable[[], bool], thumbnails: bool
+) -> list[Row]:
+    """Return a chunk's finished rows; none when the batch is cancelled meanwhile."""
+    prepared: list[_Prepared] = []
+    for item in chunk:
+        if cancelled():
+            return []
+        prepared.append(_prepare(item, classifier.input_size, thumbnails))
+    return list(_classified(prepared, classifier, prior))
+
+
+def _prepare(item: Item, size: int, thumbnail: bool) -> _Prepared:
     """Return an item's row so far and, unless it failed, its picture of that size."""
     name = shown_name(item)
     if item.reason:
@@ -184,7 +198,7 @@ def _prepare(item: Item, size: int) -> _Prepared:
     try:
         picture = read_picture(item.read())
         square = _Square(picture.resized(size), picture.shorter_side)
-        return Row(name, "ok", "", None, _thumbnail(square.pixels), place=item.place), square
+        return Row(name, "ok", "", None, _thumbnail(square.pixels) if thumbnail else None, place=item.place), square
     except UnusableImage as reason:
         return Row(name, "failed", str(reason), None, None, reason.code), None
     except Exception as error:  # one file must not end a batch
@@ -216,8 +230,7 @@ def _classified(chunk: list[_Prepared], classifier: Classifier, prior: Prior) ->
             kept = replace(finding, probabilities=probabilities, heatmaps=_NOTHING, embedding=_NOTHING)
             yield replace(row, finding=kept, **_doubted(finding))
         else:
-            message = "The model could not classify this picture."
-            yield replace(row, status="failed", reason=message, code="model_failed")
+            yield replace(row, status="failed", reason=MODEL_FAILED, code=UnusableAnswer.code)
 
 
 def _doubted(finding: Finding) -> dict[str, Any]:

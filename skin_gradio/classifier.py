@@ -1,18 +1,28 @@
 """Images in, findings out: the object that every face of the product uses."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 
 from skin_gradio import lesions
-from skin_gradio.engines import Engine, Outputs
+from skin_gradio.engines import SUM_TOLERANCE, Engine, OnnxEngine, Outputs
 from skin_gradio.input_gate import Doubt, InputGate
 from skin_gradio.models import ModelError, ModelFolder, OperatingPoint, shortened
 from skin_gradio.views import Combination, all_views, turned_back
 
 Prior = Literal["collection", "equal"]
+
+
+MODEL_FAILED = "The model could not classify this picture."
+
+
+class UnusableAnswer(ValueError):
+    """A graph's answer that is none: not finite, or no probabilities. The message is safe to show to a user."""
+
+    code = "model_failed"
 
 
 def at_prior(probabilities: np.ndarray, collection: np.ndarray, prior: Prior) -> np.ndarray:
@@ -97,6 +107,17 @@ class Classifier:
         blank = np.zeros((1, self.input_size, self.input_size, 3), np.uint8)
         gate.doubts(blank, self.engine.run(blank).embedding)
 
+    def beside_others(self) -> Self:
+        """Return this classifier for callers on as many threads as there are cores.
+
+        Alone a picture gets its answer soonest when all cores work on it; where every core has pictures of its own,
+        more of them are answered when each keeps to its own.
+        """
+        beside = copy.copy(self)
+        if isinstance(self.engine, OnnxEngine):
+            beside.engine = self.engine.beside_others()
+        return beside
+
     @property
     def has_gate(self) -> bool:
         """Whether the model comes with an input gate; without one no finding has doubts."""
@@ -122,12 +143,13 @@ class Classifier:
             sides: the shorter side of each original, pixels, by which the input gate knows pictures that were enlarged;
                 without it none counts as too small.
 
-        Raises ValueError for an array of another shape or type, another number of sides, or an unknown prior.
+        Raises ValueError for an array of another shape or type, another number of sides, or an unknown prior, and
+        UnusableAnswer where the graph answers any picture with something else than probabilities.
         """
         batch = self._checked(pictures, sides)
         if not len(batch):
             return []
-        outputs = self.engine.run(batch)
+        outputs = self._run(batch)
         return self._findings(outputs, prior, self._doubts(batch, outputs, sides))
 
     def classify_carefully(
@@ -149,7 +171,7 @@ class Classifier:
 
     def _carefully(self, picture: np.ndarray, prior: Prior, side: Sequence[int] | None) -> CarefulFinding:
         views = np.ascontiguousarray(all_views(picture))
-        outputs = self.engine.run(views)
+        outputs = self._run(views)
         together = Outputs(
             self._combination.probabilities(outputs.probabilities[:, None], self._prior),
             turned_back(outputs.heatmaps).mean(axis=0, keepdims=True),
@@ -158,6 +180,15 @@ class Classifier:
         doubts = self._doubts(picture[None], together, side)
         finding = self._findings(together, prior, doubts)[0]
         return CarefulFinding(finding, at_prior(outputs.probabilities, self._prior, prior))
+
+    def _run(self, batch: np.ndarray) -> Outputs:
+        """Return the graph's outputs. Raises UnusableAnswer where any picture's are no numbers or do not add up."""
+        outputs = self.engine.run(batch)
+        usable = np.isfinite(outputs.embedding).all(axis=1) & (outputs.probabilities >= 0).all(axis=1)
+        usable &= np.abs(outputs.probabilities.sum(axis=1) - 1) <= SUM_TOLERANCE
+        if not usable.all():
+            raise UnusableAnswer(MODEL_FAILED)
+        return outputs
 
     def _checked(self, pictures: np.ndarray | Sequence[np.ndarray], sides: Sequence[int] | None) -> np.ndarray:
         batch = np.ascontiguousarray(pictures)

@@ -154,7 +154,8 @@ class _Worker:
         import pyarrow
 
         items = map(self._item, orders.to_pylist())
-        answers = [_answer(row) for row in batch.classify_items(items, self._classifier, self._prior, workers=1)]
+        rows = batch.classify_items(items, self._classifier, self._prior, workers=1, thumbnails=False)
+        answers = [_answer(row) for row in rows]
         return pyarrow.Table.from_pylist(answers, schema=_answer_schema(pyarrow))
 
     def _item(self, order: dict[str, Any]) -> Item:

@@ -8,11 +8,13 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from skin_gradio.models import ModelError, ModelFolder
+from skin_gradio.models import ModelError, ModelFolder, check_file
 from skin_gradio.probe import probe
 
 EngineName = Literal["auto", "onnx", "keras"]
 OUTPUTS = ("probabilities", "heatmaps", "embedding")
+SUM_TOLERANCE = 1e-3
+"""By how much a picture's probabilities may miss 1 in all."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def open_engine(model: ModelFolder, name: EngineName = "auto", threads: int | No
         model: a verified model folder.
         name: `onnx`, `keras` (its backend from KERAS_BACKEND, else JAX if there is a GPU or no TensorFlow), or `auto`:
             Keras where a GPU and JAX are present, else ONNX Runtime.
-        threads: CPU threads of ONNX Runtime; all cores when None.
+        threads: CPU threads of one call of ONNX Runtime; all cores when None.
 
     Raises ModelError when the graph cannot be opened or does not have the contract's inputs and outputs.
     """
@@ -83,13 +85,20 @@ def _try(engine: Engine, model: ModelFolder) -> None:
         or outputs.heatmaps.ndim != 4
         or outputs.heatmaps.shape[-1] != classes
         or outputs.embedding.ndim != 2
-        or not np.isclose(outputs.probabilities.sum(), 1, atol=1e-3)
+        or not np.isclose(outputs.probabilities.sum(), 1, atol=SUM_TOLERANCE)
     ):
         raise ModelError(f"{model.path}: the model's answers do not fit the {classes} classes of its model.json.")
 
 
 class OnnxEngine:
-    """ONNX Runtime on the CPU."""
+    """ONNX Runtime on the CPU.
+
+    Args:
+        model: a verified model folder.
+        threads: CPU threads of one call; all cores when None.
+
+    Raises ModelError when model.onnx cannot be opened or has other inputs and outputs than the contract's.
+    """
 
     name = "onnx"
 
@@ -98,6 +107,8 @@ class OnnxEngine:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        # A plan for each number of pictures would take memory for as long as the session lives, and saves no time.
+        options.enable_mem_pattern = False
         if threads:
             options.intra_op_num_threads = threads
         try:
@@ -110,10 +121,27 @@ class OnnxEngine:
         if len(inputs) != 1 or inputs[0].type != "tensor(uint8)" or not set(OUTPUTS) <= outputs:
             raise ModelError(f"{model.path}: model.onnx must take one uint8 input and return {', '.join(OUTPUTS)}.")
         self._input = inputs[0].name
+        self._model = model
+        self._beside_others: OnnxEngine | None = self if threads == 1 else None
+        self._opening = threading.Lock()
 
     def run(self, pictures: np.ndarray) -> Outputs:
         """Return the graph's outputs for uint8 (n, size, size, 3) RGB."""
         return Outputs(*self._session.run(OUTPUTS, {self._input: pictures}))
+
+    def beside_others(self) -> "OnnxEngine":
+        """Return the same graph for callers on as many threads as there are cores: each call keeps to one core.
+
+        It is opened when it is first asked for; this engine is returned where the file is gone or has changed since.
+        """
+        with self._opening:
+            if self._beside_others is None:
+                try:
+                    check_file(self._model.path, "model.onnx", self._model.card.get("sha256", {}).get("model.onnx"))
+                    self._beside_others = OnnxEngine(self._model, threads=1)
+                except ModelError:
+                    self._beside_others = self
+            return self._beside_others
 
 
 class KerasEngine:

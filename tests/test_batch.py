@@ -33,7 +33,7 @@ def names(items):
 
 
 def threads_at_work():
-    return [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
+    return [thread for thread in threading.enumerate() if thread.name.startswith("batch")]
 
 
 # What there is to classify
@@ -225,10 +225,32 @@ class Poisoned:
 def test_a_picture_on_which_the_model_fails_costs_one_row(classifier):
     classifier.engine = Poisoned(classifier.engine)
     files = [flat(255 if number == 5 else number, 50, 50) for number in range(20)]
-    rows = list(classify_items(items_of(*files), classifier, batch_size=8))
+    rows = list(classify_items(items_of(*files), classifier, batch_size=8, workers=1))
     assert [row.code for row in rows] == ["model_failed" if number == 5 else "" for number in range(20)]
     assert rows[5].thumbnail
     assert classifier.engine.sizes == [8, *[1] * 8, 8, 4]
+
+
+class Blind:
+    """An engine whose answer for a red picture is no number."""
+
+    name = "blind"
+
+    def __init__(self, engine):
+        self.engine = engine
+
+    def run(self, pictures):
+        outputs = self.engine.run(pictures)
+        outputs.probabilities[pictures[:, 0, 0, 0] == 255] = np.nan
+        return outputs
+
+
+def test_a_picture_that_the_model_answers_with_no_numbers_costs_one_row(classifier):
+    classifier.engine = Blind(classifier.engine)
+    files = [flat(255 if number == 2 else number, 50, 50) for number in range(6)]
+    rows = list(classify_items(items_of(*files), classifier, batch_size=4))
+    assert [row.code for row in rows] == ["", "", "model_failed", "", "", ""]
+    assert rows[2].reason == "The model could not classify this picture."
 
 
 def test_a_model_that_always_fails_gives_rows_all_the_same(classifier):
@@ -256,8 +278,29 @@ def test_pictures_are_decoded_while_the_model_runs(classifier):
 
     classifier.engine = Waiting()
     items = [*items_of(*[flat(1, 2, 3)] * 7), Item("last", last)]
-    assert len(list(classify_items(items, classifier, batch_size=4))) == 8
+    assert len(list(classify_items(items, classifier, batch_size=4, workers=2))) == 8
     assert seen == [True, True]
+
+
+def test_the_model_runs_on_several_threads_at_once(classifier):
+    engine, meeting = classifier.engine, threading.Barrier(3)
+
+    class Meeting:
+        name = "meeting"
+
+        def run(self, pictures):
+            meeting.wait(timeout=30)
+            return engine.run(pictures)
+
+    classifier.engine = Meeting()
+    rows = list(classify_items(items_of(*[flat(1, 2, 3)] * 6), classifier, batch_size=1, workers=3))
+    assert [row.status for row in rows] == ["ok"] * 6
+
+
+def test_rows_go_without_thumbnails_where_nobody_looks_at_them(classifier):
+    [row] = classify_items(items_of(flat(1, 2, 3)), classifier, thumbnails=False)
+    assert row.status == "ok"
+    assert row.thumbnail is None
 
 
 def test_an_endless_list_is_read_only_a_little_ahead(classifier):
@@ -267,7 +310,7 @@ def test_an_endless_list_is_read_only_a_little_ahead(classifier):
     for _ in range(10):
         next(rows)
     rows.close()
-    assert next(listed) <= 12 + 4 + 2
+    assert next(listed) <= 12 + (2 + 1) * 4
 
 
 def test_cancelling_stops_within_a_chunk_and_ends_the_threads(classifier):
@@ -279,12 +322,12 @@ def test_cancelling_stops_within_a_chunk_and_ends_the_threads(classifier):
 
     items = [Item(str(number), data) for number in range(500)]
     done = 0
-    for _ in classify_items(items, classifier, batch_size=8, cancelled=cancelled.is_set):
+    for _ in classify_items(items, classifier, batch_size=8, workers=2, cancelled=cancelled.is_set):
         done += 1
         if done == 12:
             cancelled.set()
     assert done == 16
-    assert next(read) <= 16 + 8 + 4
+    assert next(read) <= 16 + (2 + 1) * 8
     assert not threads_at_work()
 
 

@@ -8,13 +8,13 @@ import gradio as gr
 from gradio import FileData
 
 from skin_gradio import batch
-from skin_gradio.classifier import CarefulFinding, Classifier, Finding, Prior
+from skin_gradio.classifier import CarefulFinding, Classifier, Finding, Prior, UnusableAnswer
 from skin_gradio.images import UnusableImage, read_picture
 from skin_gradio.models import ModelError
 from skin_gradio.prediction_set import prediction_sets
 from skin_gradio.ui.dropzone import Upload, uploaded_path
 from skin_gradio.ui.model_choice import label
-from skin_gradio.ui.runs import CSV_SUFFIXES
+from skin_gradio.ui.runs import CSV_SUFFIXES, keep_uploads
 from skin_gradio.ui.shelf import Shelf
 from skin_gradio.ui.words import DEFAULT, speaking
 
@@ -48,10 +48,13 @@ def add_endpoints(shelf: Shelf) -> None:
         except UnusableImage as error:
             return _failed(upload.name, str(error), error.code)
         pixels, sides = read.resized(classifier.input_size)[None], [read.shorter_side]
-        if carefully:
-            careful = classifier.classify_carefully(pixels, prior, sides)[0]
-            return _answer(classifier, upload.name, careful.finding, careful)
-        return _answer(classifier, upload.name, classifier.classify(pixels, prior, sides)[0])
+        try:
+            if carefully:
+                careful = classifier.classify_carefully(pixels, prior, sides)[0]
+                return _answer(classifier, upload.name, careful.finding, careful)
+            return _answer(classifier, upload.name, classifier.classify(pixels, prior, sides)[0])
+        except UnusableAnswer as error:
+            return _failed(upload.name, str(error), error.code)
 
     def classify_batch(
         pictures: list[FileData], prior: Prior = "collection", model: str = ""
@@ -71,12 +74,16 @@ def add_endpoints(shelf: Shelf) -> None:
         """
         _check_prior(prior)
         classifier, uploads = _classifier(shelf, model), [_upload(picture) for picture in pictures]
-        items = batch.list_items([upload.path for upload in uploads], [upload.name for upload in uploads])
         folder = Path(tempfile.mkdtemp(prefix="skin-csv-", dir=gr.utils.get_upload_folder()))
         csv = folder / f"skin-lesions-{CSV_SUFFIXES[prior]}.csv"
         answers = []
-        with batch.CsvWriter(csv, classifier.model) as writer:
-            for row in batch.classify_items(items, classifier, prior):
+        with (
+            tempfile.TemporaryDirectory(prefix="skin-run-") as kept,
+            batch.CsvWriter(csv, classifier.model) as writer,
+        ):
+            uploads = keep_uploads(uploads, Path(kept))
+            items = batch.list_items([upload.path for upload in uploads], [upload.name for upload in uploads])
+            for row in batch.classify_items(items, classifier, prior, thumbnails=False):
                 writer.write(row)
                 if row.finding is None:
                     answers.append(_failed(row.file, row.reason, row.code))
@@ -158,7 +165,7 @@ def _classifier(shelf: Shelf, key: str) -> Classifier:
     if key not in shelf.offered:
         raise gr.Error(f"model must be one of {', '.join(shelf.offered)}. Received: {key!r}", print_exception=False)
     try:
-        return shelf.open(shelf.find(key))
+        return shelf.kept(key) or shelf.open(shelf.find(key))
     except ModelError as error:
         raise gr.Error(str(error), print_exception=False) from None
 
