@@ -9,7 +9,7 @@ import pytest
 
 from skin_gradio import lesions
 from skin_gradio.models import find_bundled
-from skin_gradio.ui import about, diagrams, figures
+from skin_gradio.ui import about, diagrams, figures, figures_by_part, safeguards, words
 
 FIGURE = {"value": 0.701, "low": 0.65, "high": 0.75}
 
@@ -57,10 +57,12 @@ def test_the_caption_says_what_was_measured_on():
 
 
 def test_other_collections_say_whether_the_model_learned_from_them(model):
-    html = figures.elsewhere(model)
+    html = figures_by_part.elsewhere(model)
     learned = figures.learned_from(model.card)
     for metrics in (model.card["metrics"], *model.card["elsewhere"].values()):
-        template = figures.WITH_LEARNING if metrics["collection"] in learned else figures.WITHOUT_LEARNING
+        template = (
+            figures_by_part.WITH_LEARNING if metrics["collection"] in learned else figures_by_part.WITHOUT_LEARNING
+        )
         assert template.format(title=metrics["collection"]) in html
         value = metrics["figures"]["equal_balanced_accuracy"]["value"]
         assert f"{value:.3f}" in html
@@ -70,6 +72,31 @@ def test_the_limits_name_what_it_learned_from(model):
     stranger = changed(model, lambda card: card.update(training={"collections": ["my <own> pictures"]}))
     assert "my &lt;own&gt; pictures" in about.limits(stranger)
     assert str(about.UNKNOWN_ORIGIN) in about.limits(replace(model, card={}))
+
+
+def test_the_limits_say_where_the_model_was_measured_to_be_worse(model):
+    def change(card):
+        card["metrics"] = {"collection": "Home", "figures": {"malignant_auroc": {"value": 0.9}}}
+        card["elsewhere"] = {
+            "a": {"collection": "Near", "figures": {"malignant_auroc": {"value": 0.85}}},
+            "b": {"collection": "Far", "figures": {"malignant_auroc": {"value": 0.7}}},
+        }
+
+    assert "test pictures of Far, the AUROC of the malignancy score is 0.700, on those of Home 0.900" in about.limits(
+        changed(model, change)
+    )
+    assert "Elsewhere" not in about.limits(changed(model, lambda card: card.update(elsewhere={})))
+
+
+def test_groups_of_patients_are_named_in_the_language_that_is_spoken(model):
+    with words.speaking("de"):
+        html = figures_by_part.subgroups(model.card)
+        classes = figures.classes(model)
+    for german, english in (("weiblich", "female"), ("75 und älter", "75 and over"), ("Bein", "lower extremity")):
+        assert german in html
+        assert english not in html
+    assert "Diagnose</th>" in classes
+    assert "leg" in figures_by_part.subgroups(model.card)
 
 
 def test_a_strangers_model_is_said_to_be_one(model, tmp_path):
@@ -130,11 +157,11 @@ def test_doubted_pictures_and_eight_views_are_shown_where_they_were_measured(mod
 
     measured = changed(model, change)
     assert {"gate", "views"} <= parts(about.about_html(measured))
-    assert "1.2% (0.7% to 2.0%)" in figures.gate(measured)
-    assert "200 photographs of everyday things that it had not seen it doubts 98.5%" in figures.gate(measured)
-    assert figures.gate(measured).count("<tr>") == 3
+    assert "1.2% (0.7% to 2.0%)" in safeguards.gate(measured)
+    assert "200 photographs of everyday things that it had not seen it doubts 98.5%" in safeguards.gate(measured)
+    assert safeguards.gate(measured).count("<tr>") == 3
     assert "0.701 (0.650 to 0.750)" in figures.views(measured.card)
-    assert "Melanoma (mel)" in figures.set_coverage(measured)
+    assert "Melanoma (mel)" in safeguards.set_coverage(measured)
 
 
 def test_a_figure_that_is_missing_costs_only_its_row(model):

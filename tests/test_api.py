@@ -4,11 +4,9 @@ import asyncio
 import base64
 import importlib.util
 import json
-import os
 import re
 import select
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -18,11 +16,11 @@ import httpx
 import pytest
 from gradio_client import Client, handle_file
 
+from benchmarks.app_process import running_app
 from skin_gradio import lesions
 from skin_gradio.ui.dropzone import uploaded_path
 from skin_gradio.ui.examples import write_examples
 from skin_gradio.ui.expiry import Expiry
-from tests.browser.conftest import free_port, wait_for_page
 
 ROOT = Path(__file__).resolve().parents[1]
 MCP = importlib.util.find_spec("mcp") is not None
@@ -38,22 +36,12 @@ class App:
     def __init__(self, folder):
         self.temporary = folder / "temporary"
         self.temporary.mkdir()
-        self.url = f"http://127.0.0.1:{free_port()}/"
-        self.log = folder / "log.txt"
         self.proxy = socket.create_server(("127.0.0.1", 0))
         outside = f"http://127.0.0.1:{self.proxy.getsockname()[1]}"
         proxies = {name: outside for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy")}
-        arguments = ["--host", "127.0.0.1", "--port", self.url[:-1].rsplit(":")[-1], *(["--mcp"] if MCP else [])]
-        with open(self.log, "wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, str(ROOT / "app.py"), *arguments],
-                cwd=ROOT,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **proxies, "NO_PROXY": "127.0.0.1,localhost", "TMPDIR": str(self.temporary)},
-            )
-        if not wait_for_page(self.url, self.process):
-            pytest.fail(f"app.py did not open its page:\n{self.log.read_text()}")
+        environment = {**proxies, "NO_PROXY": "127.0.0.1,localhost", "TMPDIR": str(self.temporary)}
+        self._running = running_app(*(["--mcp"] if MCP else []), environment=environment, log=folder / "log.txt")
+        self.url, self.process = self._running.__enter__()
 
     def files(self):
         """The files that it keeps in the temporary folder now."""
@@ -65,8 +53,7 @@ class App:
 
     def stop(self):
         """Stop it as a server is stopped, and wait until it has ended."""
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(60)
+        self._running.__exit__(None, None, None)
         self.proxy.close()
 
 
@@ -184,6 +171,30 @@ def test_a_file_that_no_upload_made_is_not_read(app, path):
     assert "root:" not in said
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/etc/passwd", "/proc/self/environ", f"{ROOT}/app.py", "app.py", "weights/mobilenet_v2/model.json"),
+        *("../../../../etc/passwd", "%2e%2e/%2e%2e/etc/passwd", "/", f"{ROOT}/.git/config"),
+        *("https://example.org/lesion.jpg", "http://169.254.169.254/"),
+    ],
+)
+def test_only_what_was_uploaded_or_made_for_the_page_is_served(app, path):
+    for route in ("gradio_api/file=", "gradio_api/file/", "file=", "static/", "assets/", "gradio_api/proxy="):
+        answer = httpx.get(f"{app.url}{route}{path}", timeout=60)
+        assert answer.status_code in (400, 403, 404, 405), (route, answer.status_code, answer.text[:200])
+
+
+def test_an_upload_is_served_to_who_knows_its_name_and_to_nobody_once_it_has_expired(app, lesion):
+    with lesion.open("rb") as picture:
+        (uploaded,) = httpx.post(f"{app.url}gradio_api/upload", files={"files": picture}, timeout=60).json()
+    address = f"{app.url}gradio_api/file={uploaded}"
+    assert httpx.get(address, timeout=60).content == lesion.read_bytes()
+    (uploads,) = app.temporary.glob("skin-uploads-*")
+    Expiry(uploads, age=0).sweep()
+    assert httpx.get(address, timeout=60).status_code in (403, 404)
+
+
 def test_nothing_is_fetched_that_a_request_names(app):
     for address in ("http://127.0.0.1:9/lesion.jpg", "https://example.org/lesion.jpg", "http://169.254.169.254/"):
         said = call(app, "classify", {"path": address, "meta": {"_type": "gradio.FileData"}}, "collection", "", False)
@@ -228,6 +239,14 @@ def test_the_program_calls_no_other_host(app, client, lesion):
 
 
 # What stays
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what a process has loaded is read from Linux' /proc")
+def test_the_program_loads_no_package_that_it_has_no_use_for(app, client, lesion):
+    client.predict(handle_file(lesion), api_name="/classify")
+    loaded = Path(f"/proc/{app.process}/maps").read_text()
+    assert "/onnxruntime/" in loaded
+    assert not [name for name in ("matplotlib", "pyarrow", "scipy", "tensorflow") if f"/{name}/" in loaded]
 
 
 def test_an_upload_expires_and_a_new_one_does_not(tmp_path):

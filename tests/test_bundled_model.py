@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -145,6 +146,26 @@ def test_a_broken_graph_is_a_clear_error(model, tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"no graph")
     with pytest.raises(ModelError, match=r"model\.onnx cannot be opened"):
         open_engine(replace(model, path=tmp_path), "onnx")
+
+
+def test_a_call_beside_others_gives_the_same_answer(model, pictures):
+    engine = open_engine(model, "onnx")
+    beside = engine.beside_others()
+    assert beside is not engine
+    assert beside is engine.beside_others() is beside.beside_others()
+    together = engine.run(pictures).probabilities
+    alone = np.concatenate([beside.run(picture[None]).probabilities for picture in pictures])
+    np.testing.assert_allclose(alone, together, atol=1e-6)
+
+
+def test_a_graph_that_was_replaced_meanwhile_is_not_mixed_with_the_one_that_is_open(model, tmp_path):
+    from dataclasses import replace
+
+    for name in ("model.onnx", "model.json"):
+        shutil.copy(model.file(name), tmp_path / name)
+    engine = open_engine(replace(model, path=tmp_path), "onnx")
+    (tmp_path / "model.onnx").write_bytes(b"another graph")
+    assert engine.beside_others() is engine
 
 
 def test_the_app_path_imports_neither_keras_nor_a_backend():

@@ -4,6 +4,7 @@ from collections import Counter
 import pytest
 
 from benchmarks import reliability
+from benchmarks.app_process import running_app
 from tests import corpus
 
 
@@ -49,7 +50,7 @@ def test_every_bad_file_and_archive_becomes_rows_of_one_batch(written, classifie
 def test_the_page_survives_bad_files_and_answers_a_good_one_afterwards(written):
     pytest.importorskip("gradio_client")
     archives = [entry for entry in written if entry[0].kind == "archive"]
-    with reliability.running_app() as (url, process):
+    with running_app() as (url, process):
         outcome = reliability.through_page(written[::40] + archives[:10], url, process)
     assert outcome.unexplained == []
     assert outcome.answered > 0

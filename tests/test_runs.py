@@ -24,10 +24,10 @@ from skin_gradio.classifier import Classifier, Finding
 from skin_gradio.input_gate import Doubt
 from skin_gradio.labels import UnusableLabels, read_labels
 from skin_gradio.ui import batch as tab
-from skin_gradio.ui import own_labels, report, table
+from skin_gradio.ui import batch_report, own_labels, report, table
 from skin_gradio.ui.dropzone import Upload
-from skin_gradio.ui.rows import PAGE_ROWS, View
 from skin_gradio.ui.runs import Run, Runs
+from skin_gradio.ui.view import PAGE_ROWS, View
 from tests.uploads import picture_bytes, saved
 
 
@@ -196,7 +196,7 @@ def test_the_summary_counts_every_row_once(run):
     assert (found.judged, found.higher) == (4, 2)
     html = tab.summary_html(run)
     assert "2 of 4 pictures (50%) score at or above the threshold 0.200" in html
-    assert "1 of them may be no pictures" in html
+    assert "may not be able to judge: 1." in html
 
 
 def test_a_score_of_one_is_in_the_last_step_of_the_histogram(run):
@@ -584,7 +584,7 @@ def test_a_session_without_a_run_is_told_that_it_expired():
     assert "expired" in tab.BatchTab._look(stub, tab.Opened(), request(), event)[1]
     assert "expired" in tab.BatchTab._look_otherwise(stub, tab.Opened(1), request(), event)[1]
     assert "expired" in tab.BatchTab._compare(stub, "labels.csv", request())[0]
-    assert list(tab.BatchTab._make_report(stub, request())) == []
+    assert list(batch_report.ReportPart._make(stub, request())) == []
 
 
 def test_rows_can_be_read_while_others_are_added(run):

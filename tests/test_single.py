@@ -97,10 +97,12 @@ def test_the_prior_changes_bars_and_sentence_but_neither_sets_nor_score(classifi
     as_collection, as_equal = (ask(classifier, folder, 170, prior)[0] for prior in ("collection", "equal"))
     assert (bar_codes(as_collection)[0], bar_codes(as_equal)[0]) == ("nv", "mel")
     assert "if every diagnosis is equally common" in as_equal
-    for title in (sureness.TITLE, threshold.TITLE):
-        section = f'<section [^>]*aria-label="{re.escape(str(title))}".*?</section>'
-        parts = [re.search(section, html)[0] for html in (as_collection, as_equal)]
-        assert words(parts[0]) == words(parts[1])
+    score = f'<section [^>]*aria-label="{re.escape(str(threshold.TITLE))}".*?</section>'
+    for part in ('<dl class="sets">.*?</dl>', score):
+        first, second = (re.search(part, html)[0] for html in (as_collection, as_equal))
+        assert words(first) == words(second)
+    assert "not in the list for 90%" not in as_collection
+    assert "the list is made for the mix of the training collection" in as_equal
 
 
 @pytest.mark.parametrize("value", [0, 120, 255])
@@ -191,6 +193,28 @@ def test_a_set_that_nothing_reached_says_so(tmp_path):
     html = sureness.panel(finding(classifier, 0.05, 0.05, 0.1, 0.1, 0.3, 0.35, 0.05), model_)
     assert "No diagnosis reached its threshold for 90%" in html
     assert "90% Melanocytic nevus" in words(html)
+
+
+def test_a_list_that_leaves_out_a_more_probable_diagnosis_says_why(tmp_path):
+    thresholds = [0.3, 0.3, 0.05, 0.3, 0.3, 0.5, 0.3]
+    model_ = model(tmp_path, prediction_sets=[{"coverage": 0.9, "thresholds": thresholds}])
+    classifier = Classifier(model_, CornerEngine())
+    html = sureness.panel(finding(classifier, 0.01, 0.01, 0.09, 0.01, 0.71, 0.16, 0.01), model_)
+    assert "90% Melanoma or benign keratosis" in words(html)
+    assert "Melanocytic nevus is not in the list for 90% although it is more probable than benign keratosis" in html
+    in_order = sureness.panel(finding(classifier, 0.01, 0.01, 0.16, 0.01, 0.71, 0.09, 0.01), model_)
+    assert "not in the list" not in in_order
+
+
+def test_a_list_that_differs_from_the_bars_of_another_mix_says_why(tmp_path):
+    model_ = model(tmp_path, prediction_sets=[{"coverage": 0.9, "threshold": 0.3}])
+    found = replace(
+        finding(Classifier(model_, CornerEngine()), 0.02, 0.01, 0.01, 0.25, 0.55, 0.15, 0.01), prior="equal"
+    )
+    html = sureness.panel(found, model_)
+    assert "90% Melanocytic nevus or melanoma" in words(html)
+    assert "Dermatofibroma is not in the list for 90% although it stands above melanocytic nevus" in html
+    assert "the mix of the training collection" in html
 
 
 def test_a_model_without_sets_says_so(tmp_path):

@@ -98,7 +98,7 @@ def test_every_name_note_and_doubt_is_told_in_german():
     german = Words.of("de")
     made = [text for one in lesions.BY_CODE.values() for text in (one.name, one.note)] + list(MESSAGES.values())
     assert [text for text in made if german.told(text) == text] == []
-    assert german.told("sensitivity 90%") == "Sensitivität 90 %"
+    assert german.told("sensitivity 90%") == "Sensitivität 90\u00a0%"
     assert german.told("something else") == "something else"
 
 

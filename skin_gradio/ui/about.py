@@ -10,13 +10,15 @@ import gradio as gr
 from skin_gradio import lesions
 from skin_gradio.credit import citations, credit, is_credited
 from skin_gradio.models import ModelFolder
-from skin_gradio.ui import diagrams, figures
+from skin_gradio.ui import diagrams, figures, figures_by_part, safeguards
+from skin_gradio.ui.figure_table import MALFORMED
 from skin_gradio.ui.shelf import Shelf
 from skin_gradio.ui.words import Text, told
 
 INTENDED_USE = Text("about.intended_use")
 PRIVACY = Text("about.privacy")
 LIMITS = tuple(Text(f"about.limits.{name}") for name in ("sorts", "learned", "mix", "one", "heatmap"))
+GATE_LIMIT, ELSEWHERE_LIMIT = Text("about.limits.gate"), Text("about.limits.elsewhere")
 LIGHT_SKIN = Text("about.light_skin")
 UNKNOWN_ORIGIN = Text("about.unknown_origin")
 STRANGERS = Text("about.strangers")
@@ -82,20 +84,20 @@ def about_html(model: ModelFolder) -> str:
     strange = "" if model.bundled else f'<p class="notice note" role="note">{STRANGERS}</p>'
     numbers = _tolerant(lambda: figures.headline(model.card)) or f'<p class="fine">{NO_FIGURES}</p>'
     return (
-        f"<h3>{escape(model.name)}</h3>{strange}{description(model)}"
-        f"<h3>{_HEADINGS['figures']}</h3>{numbers}{_words()}"
+        f"<h2>{escape(model.name)}</h2>{strange}{description(model)}"
+        f"<h2>{_HEADINGS['figures']}</h2>{numbers}{_words()}"
         f"{_detail('more', lambda: figures.headline(model.card, figures.MORE))}"
         f"{_detail('classes', lambda: figures.classes(model))}"
         f"{_detail('points', lambda: figures.operating_points(model))}"
-        f"{_detail('sets', lambda: figures.set_coverage(model))}"
-        f"{_detail('gate', lambda: figures.gate(model))}"
+        f"{_detail('sets', lambda: safeguards.set_coverage(model))}"
+        f"{_detail('gate', lambda: safeguards.gate(model))}"
         f"{_detail('views', lambda: figures.views(model.card))}"
         f"{_detail('calibration', lambda: calibration(model.card), opened=True)}"
         f"{_detail('confusion', lambda: confusions(model))}"
-        f"{_detail('subgroups', lambda: figures.subgroups(model.card))}"
-        f"{_detail('elsewhere', lambda: figures.elsewhere(model), opened=True)}"
-        f"<h3>{_HEADINGS['use']}</h3><p>{INTENDED_USE}</p>"
-        f"<h3>{_HEADINGS['limits']}</h3>{limits(model)}<h3>{_HEADINGS['privacy']}</h3><p>{PRIVACY}</p>"
+        f"{_detail('subgroups', lambda: figures_by_part.subgroups(model.card))}"
+        f"{_detail('elsewhere', lambda: figures_by_part.elsewhere(model), opened=True)}"
+        f"<h2>{_HEADINGS['use']}</h2><p>{INTENDED_USE}</p>"
+        f"<h2>{_HEADINGS['limits']}</h2>{limits(model)}<h2>{_HEADINGS['privacy']}</h2><p>{PRIVACY}</p>"
     )
 
 
@@ -103,7 +105,7 @@ def _tolerant(make: Callable[[], str]) -> str:
     """Return what `make` makes of a model.json; nothing where the model.json is not what it should be."""
     try:
         return make()
-    except figures.MALFORMED:
+    except MALFORMED:
         return ""
 
 
@@ -143,7 +145,13 @@ def limits(model: ModelFolder) -> str:
     """Return what a model cannot do."""
     published = [title for title in figures.learned_from(model.card) if is_credited(title)]
     origin = LIGHT_SKIN.format(titles=f" {AND} ".join(published)) if published else _origin(model)
-    return f"<ul>{''.join(f'<li>{escape(text.format(origin=origin))}</li>' for text in LIMITS)}</ul>"
+    texts = [text.format(origin=origin) for text in LIMITS]
+    if model.card.get("gate"):
+        texts.append(str(GATE_LIMIT))
+    if worst := figures_by_part.worst_elsewhere(model.card):
+        title, there, home, here = worst
+        texts.append(ELSEWHERE_LIMIT.format(title=title, there=there, home=home, here=here))
+    return f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in texts)}</ul>"
 
 
 def _origin(model: ModelFolder) -> str:
@@ -180,4 +188,4 @@ def licence(model: ModelFolder) -> str:
     """Return licences, credit and citations for what a model learned from, as Markdown."""
     titles = figures.learned_from(model.card)
     weights = WEIGHTS if credit(titles) else ""
-    return f"### {_HEADINGS['licence']}\n\n{CODE} {weights} {credit(titles)}\n\n{citations(titles)}"
+    return f"## {_HEADINGS['licence']}\n\n{CODE} {weights} {credit(titles)}\n\n{citations(titles)}"

@@ -1,42 +1,41 @@
 """The tab for many pictures: files, folders and zips in; rows as they finish, a summary, a CSV and a report."""
 
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from skin_gradio import batch
 from skin_gradio.classifier import Prior
-from skin_gradio.images import UnusableImage, read_picture
 from skin_gradio.labels import UnusableLabels, read_labels
-from skin_gradio.ui import charts, markup, own_labels, single
+from skin_gradio.ui import markup, single
+from skin_gradio.ui.batch_report import ReportPart, without
+from skin_gradio.ui.batch_run import (
+    EXPIRED_FILES,
+    Opened,
+    answer,
+    classify,
+    own_html,
+    summary_html,
+    write_csv,
+)
 from skin_gradio.ui.dropzone import count_listed, drop_zone, read_uploads
 from skin_gradio.ui.language import spoken
-from skin_gradio.ui.report import rows_in_report, write_report
 from skin_gradio.ui.runs import Run, Runs
 from skin_gradio.ui.shelf import Shelf
-from skin_gradio.ui.table import SCRIPT, pages_html, progress_bar, progress_line, rows_html, toolbar_html
+from skin_gradio.ui.table import SCRIPT, pages_html, progress_line, rows_html, status_line, toolbar_html
 from skin_gradio.ui.words import Text, told
 
 MAX_UPLOAD_BYTES = 2_000_000_000
-UPDATE_SECONDS = 0.5
 ZONE_TITLE = Text("batch.zone_title")
 ZONE_HINT = Text("batch.zone_hint")
 START, CANCEL, CLOSE = Text("batch.start"), Text("batch.cancel"), Text("batch.close")
-CSV, REPORT, GET_REPORT = Text("batch.csv"), Text("batch.report"), Text("batch.get_report")
-LABELS = Text("batch.labels")
+CSV, LABELS = Text("batch.csv"), Text("batch.labels")
 NO_FILES = Text("batch.no_files")
-EXPIRED_FILES = Text("batch.expired_files")
 EXPIRED_RUN = Text("batch.expired_run")
 START_AGAIN = Text("batch.start_again")
-MAKING = Text("batch.making")
-STOPPED = Text("batch.stopped")
-READY = Text("batch.ready")
 NO_LABELS = Text("batch.no_labels")
-GONE = Text("batch.gone")
 WAITING = Text("batch.waiting")
 EMPTY = Text("batch.empty")
 # A picture that was opened stands above its row; keyboard and eyes go there, and back when it is closed. The table's
@@ -56,61 +55,6 @@ _BACK_TO_ROW = """() => {
 }"""
 
 
-@dataclass(frozen=True)
-class Opened:
-    """The row whose picture is open, 0 for none, and how it is looked at: in eight views, and in spite of doubts."""
-
-    number: int = 0
-    careful: bool = False
-    anyway: bool = False
-
-
-def classify(run: Run) -> Iterator[None]:
-    """Fill a run row by row; yields about every UPDATE_SECONDS. Ends soon after a cancel."""
-    items = batch.list_items([upload.path for upload in run.uploads], [upload.name for upload in run.uploads])
-    shown_at = time.monotonic()
-    for row in batch.classify_items(items, run.classifier, "collection", cancelled=run.cancelled.is_set):
-        run.rows.add(row)
-        if time.monotonic() - shown_at >= UPDATE_SECONDS:
-            yield
-            shown_at = time.monotonic()
-
-
-def write_csv(run: Run) -> str:
-    """Write what a run has done as CSV, for its prior, and return the path; the file is replaced whole."""
-    with run.writing:
-        prior = run.prior
-        path = run.csv(prior)
-        partial = path.with_suffix(".partial")
-        with batch.CsvWriter(partial, run.classifier.model) as writer:
-            for row in run.rows.all(prior):
-                writer.write(row)
-        partial.replace(path)
-    return str(path)
-
-
-def answer(run: Run, opened: Opened) -> tuple[str, str]:
-    """Return the single view of a row's picture, by the run's model and for its mix: figures, and heatmaps apart."""
-    row, place = run.rows.shown(opened.number), run.rows.place(opened.number)
-    if row is None or place is None or not place.path.exists():
-        return markup.message(GONE, EXPIRED_FILES), ""
-    try:
-        picture = read_picture(place.read())
-    except UnusableImage as error:
-        return markup.message(single.NOT_USED.format(name=row.file), told(str(error))), ""
-    return single.describe(run.classifier, picture, row.file, run.prior, opened.careful, opened.anyway)
-
-
-def summary_html(run: Run) -> str:
-    """Return the charts of what a run has found so far."""
-    return charts.summary(run.rows.summary(), str(markup.PRIOR_NAMES[run.prior]), run.point)
-
-
-def own_html(run: Run) -> str:
-    """Return how a run fares against the user's labels; nothing without labels."""
-    return own_labels.panel(run.rows, run.classifier.model.codes, *run.labels) if run.labels else ""
-
-
 class BatchTab:
     """The tab's widgets and what their events do; a session's state is in its `Run`, in `runs`."""
 
@@ -127,11 +71,10 @@ class BatchTab:
             self.start = spoken(gr.Button, {"value": START}, variant="primary", elem_id="batch-start", **waiting)
             self.cancel = spoken(gr.Button, {"value": CANCEL}, elem_id="batch-cancel", **waiting)
             self.download = spoken(gr.DownloadButton, {"label": CSV}, elem_id="batch-csv", **waiting)
-        self.progress = gr.HTML(_line(EMPTY), elem_id="batch-progress", **html)
+        self.progress = gr.HTML(status_line(EMPTY), elem_id="batch-progress", **html)
         self.summary = gr.HTML("", elem_id="batch-summary", **html)
         with gr.Row(elem_classes="batch-buttons batch-more", visible=False) as self.more:
-            self.make_report = spoken(gr.Button, {"value": REPORT}, elem_id="batch-report", min_width=100)
-            self.report = spoken(gr.DownloadButton, {"label": GET_REPORT}, elem_id="batch-get-report", **waiting)
+            self.report = ReportPart(self._run_of)
             self.labels = spoken(
                 gr.UploadButton,
                 {"label": LABELS},
@@ -139,6 +82,7 @@ class BatchTab:
                 min_width=100,
                 file_types=[".csv", ".tsv", ".txt"],
             )
+        self.report.lay_out_line()
         self.own = gr.HTML("", elem_id="batch-own", **html)
         with gr.Column(visible=False, elem_id="batch-detail") as self.detail:
             self.close = spoken(gr.Button, {"value": CLOSE}, elem_id="batch-close", size="sm")
@@ -160,11 +104,10 @@ class BatchTab:
         shown = [self.toolbar, self.table, self.pages]
         detail = [self.detail, self.answer, self.seen, self.opened]
         buttons = [self.start, self.cancel, self.download, self.more]
-        reports = [self.progress, self.cancel, self.start, self.make_report, self.report]
 
         self.zone.input(lambda: gr.update(interactive=False), None, self.start, queue=False, **private)
         gr.on([self.zone.upload, self.zone.clear], self._files_changed, self.zone, self.start, **latest)
-        begun = [self.progress, self.summary, self.own, self.report, *shown, *detail, *buttons]
+        begun = [self.progress, self.summary, self.own, *self.report.cleared, *shown, *detail, *buttons]
         self.start.click(self._begin, [self.zone, chosen, prior], begun, queue=False, **private).then(
             self._run, None, [self.progress, self.summary, *shown, *buttons], **working
         )
@@ -179,11 +122,12 @@ class BatchTab:
         prior.change(
             self._change_prior,
             [prior, self.opened],
-            [*shown, self.summary, self.own, self.download, self.report, *detail],
+            [*shown, self.summary, self.own, self.download, *self.report.cleared, *detail],
             **latest,
         )
-        language.input(self._say_again, self.opened, [*shown, self.progress, self.summary, self.own, *detail], **latest)
-        self.make_report.click(self._make_report, None, reports, **working)
+        said = [*shown, self.progress, self.summary, self.own, self.report.line, *detail]
+        language.input(self._say_again, self.opened, said, **latest)
+        self.report.connect(self.start, private, working)
         self.labels.upload(self._compare, self.labels, [self.own, *shown], **looking)
 
     def _run_of(self, request: gr.Request) -> Run | None:
@@ -191,13 +135,13 @@ class BatchTab:
 
     def _begin(self, value: str, key: str, prior: Prior, request: gr.Request) -> tuple[Any, ...]:
         """Open the run before it waits for a place, so that it can be cancelled from now on."""
-        cleared = "", "", gr.update(value=None, interactive=False), "", "", "", *_closed()
+        cleared = "", "", *without(), "", "", "", *_closed()
         uploads = read_uploads(value)
         if not uploads:
             return markup.message(NO_FILES, EXPIRED_FILES), *cleared, *_buttons(ready=False)
         run = Run(self._shelf.get(key), prior, uploads, lost=count_listed(value) - len(uploads))
         self._runs.keep(str(request.session_hash), run)
-        return _line(WAITING), *cleared, *_buttons(running=True)
+        return status_line(WAITING), *cleared, *_buttons(running=True)
 
     def _run(self, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         run = self._run_of(request)
@@ -253,39 +197,20 @@ class BatchTab:
     def _change_prior(self, prior: Prior, opened: Opened, request: gr.Request) -> tuple[Any, ...]:
         run = self._run_of(request)
         if run is None:
-            return tuple(gr.skip() for _ in range(11))
+            return tuple(gr.skip() for _ in range(12))
         run.report_stopped.set()  # it would be for the one mix in its first part and for the other in its last
         run.rows.set_prior(prior)
         csv = gr.update(value=write_csv(run)) if run.finished else gr.skip()
-        report = gr.update(value=None, interactive=False)
         detail = _detail(run, opened) if opened.number else tuple(gr.skip() for _ in range(4))
-        return *_rows(run), summary_html(run), own_html(run), csv, report, *detail
+        return *_rows(run), summary_html(run), own_html(run), csv, *without(), *detail
 
     def _say_again(self, opened: Opened, request: gr.Request) -> tuple[Any, ...]:
         """Draw anew what the run shows, in another language."""
         run = self._run_of(request)
         if run is None:
-            return *(gr.skip() for _ in range(3)), _line(EMPTY), *(gr.skip() for _ in range(6))
+            return *(gr.skip() for _ in range(3)), status_line(EMPTY), *(gr.skip() for _ in range(7))
         detail = _detail(run, opened) if opened.number else tuple(gr.skip() for _ in range(4))
-        return *_rows(run), progress_line(run), summary_html(run), own_html(run), *detail
-
-    def _make_report(self, request: gr.Request) -> Iterator[tuple[Any, ...]]:
-        run = self._run_of(request)
-        if run is None or not run.finished:
-            return
-        run.report_stopped.clear()
-        total, shown_at = rows_in_report(run), 0.0
-        on, off = gr.update(interactive=True), gr.update(interactive=False)
-        yield progress_bar(MAKING.format(done=0, total=total), 0, total), on, off, off, gr.update(interactive=False)
-        for done in write_report(run, Path(write_csv(run))):
-            if time.monotonic() - shown_at >= UPDATE_SECONDS:
-                yield progress_bar(MAKING.format(done=done, total=total), done, total), *(gr.skip() for _ in range(4))
-                shown_at = time.monotonic()
-        if run.report_stopped.is_set():
-            yield progress_bar(str(STOPPED), 0, total), off, on, on, off
-        else:
-            ready = gr.update(value=str(run.report), interactive=True)
-            yield progress_bar(READY.format(total=total), total, total), off, on, on, ready
+        return *_rows(run), progress_line(run), summary_html(run), own_html(run), "", *detail
 
     def _compare(self, path: str, request: gr.Request) -> tuple[Any, ...]:
         run = self._run_of(request)
@@ -296,10 +221,6 @@ class BatchTab:
         except UnusableLabels as error:
             return markup.message(NO_LABELS, told(str(error))), *(gr.skip() for _ in range(3))
         return own_html(run), *_rows(run)
-
-
-def _line(text: Text) -> str:
-    return f'<p class="progress-line" role="status">{text}</p>'
 
 
 def _rows(run: Run) -> tuple[str, str, str]:

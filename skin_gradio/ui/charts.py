@@ -7,7 +7,7 @@ import numpy as np
 
 from skin_gradio import lesions
 from skin_gradio.models import OperatingPoint
-from skin_gradio.ui.rows import Summary
+from skin_gradio.ui.view import Summary
 from skin_gradio.ui.words import Text, number, told
 
 DIAGNOSES_TITLE = Text("charts.diagnoses_title")
@@ -38,9 +38,9 @@ def summary(counts: Summary, prior_name: str, point: OperatingPoint) -> str:
     doubted = counts.statuses.get("doubted", 0)
     note = f'<p class="fine">{DOUBTED.format(count=doubted)}</p>' if doubted else ""
     return (
-        f'<div class="summary"><section class="card" aria-label="{DIAGNOSES_TITLE}"><h3>{DIAGNOSES_TITLE}</h3>'
+        f'<div class="summary"><section class="card" aria-label="{DIAGNOSES_TITLE}"><h2>{DIAGNOSES_TITLE}</h2>'
         f'<p class="fine">{escape(prior_name)}.</p>{_bars(counts.diagnoses, counts.judged)}{note}</section>'
-        f'<section class="card" aria-label="{SCORES_TITLE}"><h3>{SCORES_TITLE}</h3>'
+        f'<section class="card" aria-label="{SCORES_TITLE}"><h2>{SCORES_TITLE}</h2>'
         f'{histogram(counts.scores, point, text)}<p class="fine">{escape(text)}</p></section></div>'
     )
 

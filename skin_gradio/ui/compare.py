@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from skin_gradio import lesions
-from skin_gradio.classifier import Classifier, Finding, Prior
+from skin_gradio.classifier import Classifier, Finding, Prior, UnusableAnswer
 from skin_gradio.images import MAX_FILE_BYTES, Picture, UnusableImage, read_picture
 from skin_gradio.models import ModelError
 from skin_gradio.ui import markup
@@ -51,12 +51,11 @@ def build_compare(shelf: Shelf, chosen: gr.State, prior: gr.Radio, language: gr.
         asked: the `Question` of the tab for one picture, whose picture can be taken.
     """
     current = gr.State(None)
-    others = [key for key in shelf.offered if key != shelf.first_key]
     typed: dict[str, Part] = {"info": lambda: SECOND_TYPED.format(help=TYPED_HELP)} if shelf.choice == "any" else {}
     second = spoken(
         gr.Dropdown,
         {"choices": lambda: [(label(shelf, key), key) for key in shelf.offered], "label": SECOND, **typed},
-        value=others[0] if others else None,
+        value=_other(shelf, shelf.first_key),
         allow_custom_value=shelf.choice == "any",
         filterable=shelf.choice == "any",
         elem_id="compare-second",
@@ -93,6 +92,11 @@ def build_compare(shelf: Shelf, chosen: gr.State, prior: gr.Radio, language: gr.
         "api_visibility": "private",
         "show_progress": "hidden",
     }
+
+    def keep_apart(key: str, name: str | None) -> Any:
+        return gr.update(value=_other(shelf, key)) if name == key else gr.skip()
+
+    chosen.change(keep_apart, [chosen, second], second, api_visibility="private", show_progress="hidden", queue=False)
     zone.upload(compare_upload, [zone, chosen, second, prior], [result, current], **shared)
     take.click(compare_taken, [asked, chosen, second, prior], [result, current], **shared)
     gr.on(
@@ -102,6 +106,11 @@ def build_compare(shelf: Shelf, chosen: gr.State, prior: gr.Radio, language: gr.
         result,
         **shared,
     )
+
+
+def _other(shelf: Shelf, key: str) -> str | None:
+    """Return the first offered model but the one with this key; None where there is no other."""
+    return next((other for other in shelf.offered if other != key), None)
 
 
 def comparing(shelf: Shelf, key: str, name: str | None, upload: Upload | None, prior: Prior) -> Iterator[str]:
@@ -127,7 +136,7 @@ def comparing(shelf: Shelf, key: str, name: str | None, upload: Upload | None, p
                 yield comparison((shelf.get(key), step), picture, upload.name, prior)
             elif name not in shelf.offered:
                 yield markup.message(step, kind="note")
-    except UnusableImage as error:
+    except (UnusableImage, UnusableAnswer) as error:
         yield markup.message(NOT_USED.format(name=upload.name), told(str(error)))
     except ModelError as error:
         yield markup.message(NOT_OPENED, told(str(error)))

@@ -10,7 +10,7 @@ from html import escape
 from typing import Any
 
 from skin_gradio import lesions
-from skin_gradio.ui.figures import PICTURES, WITH_INTERVAL, table
+from skin_gradio.ui.figure_table import PICTURES, WITH_INTERVAL, table
 from skin_gradio.ui.words import Text, number, told
 
 DESCRIPTION, INTERVAL = Text("diagrams.description"), Text("diagrams.interval")

@@ -46,10 +46,19 @@ def _skin(rng: np.random.Generator, tone: tuple[int, int, int]) -> np.ndarray:
     return (np.array(tone, np.float32) + shade[..., None]) * vignette[..., None]
 
 
-def _polar(dx: float, dy: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return x, y and the distance from a centre that is moved by (dx, dy), each float (HEIGHT, WIDTH), pixels."""
-    y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
-    x, y = x - WIDTH / 2 - dx, y - HEIGHT / 2 - dy
+_EVERYWHERE = slice(None), slice(None)
+
+
+def _polar(
+    dx: float, dy: float, window: tuple[slice, slice] = _EVERYWHERE
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return x, float (1, w), y, float (h, 1), and the distance, float (h, w), from a centre moved by (dx, dy), pixels.
+
+    `window` is the rows and columns that are wanted.
+    """
+    rows, columns = window
+    y = np.arange(HEIGHT, dtype=np.float32)[rows, None] - HEIGHT / 2 - dy
+    x = np.arange(WIDTH, dtype=np.float32)[None, columns] - WIDTH / 2 - dx
     return x, y, np.hypot(x, y)
 
 
@@ -73,9 +82,16 @@ def _dots(rng: np.random.Generator, count: int, spread: float, sizes: tuple[floa
     """Return how much round dots, scattered about the middle, cover each place, 0 to 1."""
     cover = np.zeros((HEIGHT, WIDTH), np.float32)
     for _ in range(count):
-        _, _, radius = _polar(*rng.normal(0, spread, 2))
-        np.maximum(cover, (rng.uniform(*sizes) - radius) / soft + 0.5, out=cover)
+        dx, dy = rng.normal(0, spread, 2)
+        size = rng.uniform(*sizes)
+        window = _near(HEIGHT / 2 + dy, size + soft), _near(WIDTH / 2 + dx, size + soft)
+        _, _, radius = _polar(dx, dy, window)
+        np.maximum(cover[window], (size - radius) / soft + 0.5, out=cover[window])
     return cover
+
+
+def _near(middle: float, distance: float) -> slice:
+    return slice(max(int(middle - distance), 0), max(int(middle + distance) + 2, 0))
 
 
 def _finish(pixels: np.ndarray, hairs: int, rng: np.random.Generator) -> Image.Image:

@@ -56,7 +56,7 @@ def panel(rows: Rows, codes: Sequence[str], labels: Labels, match: Match) -> str
         body.append(charts.roc(*curve, scoring.auroc(malignant, score)))
     listed = "".join(f"<li>{escape(note)}</li>" for note in notes)
     return (
-        f'<section class="card own" aria-label="{TITLE}"><h3 tabindex="-1">{TITLE}</h3>'
+        f'<section class="card own" aria-label="{TITLE}"><h2 tabindex="-1">{TITLE}</h2>'
         f'<div class="own-figures">{"".join(body)}</div>{f"<ul>{listed}</ul>" if notes else ""}'
         f'<p class="fine">{CAVEAT}</p></section>'
     )

@@ -17,6 +17,7 @@ from skin_gradio.ui.api import add_endpoints
 from skin_gradio.ui.batch import MAX_UPLOAD_BYTES, build_batch
 from skin_gradio.ui.compare import build_compare
 from skin_gradio.ui.examples import write_examples
+from skin_gradio.ui.expiry import Expiry
 from skin_gradio.ui.language import HEAD, connect_language, language_switch, spoken
 from skin_gradio.ui.markup import PRIOR_NAMES
 from skin_gradio.ui.model_choice import build_model_choice
@@ -35,13 +36,18 @@ DISCLAIMER = Text("page.disclaimer")
 PRIOR_QUESTION = Text("page.prior_question")
 PRIOR_HELP = Text("page.prior_help")
 
-# How often and after how many seconds Gradio deletes uploads, by a clock that may jump: a long stop for a page that
-# nothing watches over as app.py does.
+# How often and after how many seconds Gradio deletes uploads that share its folder with those of other programs. It
+# goes by a clock that may jump, so this is long.
 _LONG_STOP = (600, 24 * 3600)
-# Gradio scopes a style sheet to the page's content, which the footer is no part of. A phone sees one link, no divider.
+# Gradio keeps over 100 KB for each session until this many others were used after it, and by its own default 10,000 of
+# them: over 1 GB for visitors who left long ago. One that has to go forgets the model that it chose.
+_SESSIONS = 500
+# Gradio scopes a style sheet to the page's content. Outside of it: what is scrolled to does not hide under the
+# disclaimer, which stays at the top; of the footer a phone sees one link and no divider.
 # A link like /#about opens a tab; the first tab puts its own name into the address, so what stood there is kept before.
 _HEAD = (
-    "<style>@media (max-width: 767px) { footer .divider { display: none !important; } }</style>"
+    "<style>html { scroll-padding-top: 96px; }"
+    "@media (max-width: 767px) { footer .divider { display: none !important; } }</style>"
     "<script>window.linkedTab = location.hash.slice(1);</script>"
 )
 _OPEN_LINKED_TAB = "() => document.getElementById(`${window.linkedTab}-button`)?.click()"
@@ -66,19 +72,23 @@ def _named() -> dict[str, str]:
     return {"title": str(TITLE), "prior": str(PRIOR_QUESTION)}
 
 
-def build_page(classifier: Classifier, engine: EngineName = "auto", choice: Choice = "bundled") -> gr.Blocks:
+def build_page(
+    classifier: Classifier, engine: EngineName = "auto", choice: Choice = "bundled", uploads: Path | None = None
+) -> gr.Blocks:
     """Return the page; launch it with `launch_options()`.
 
     Args:
         classifier: the model that a session starts with.
         engine: what runs the models that visitors choose.
         choice: which those may be.
+        uploads: Gradio's folder for uploads where no other program uses it: all that lies there expires. Without it,
+            Gradio deletes the uploads of this page after a day.
     """
     fetch_nothing()
     shelf, runs = Shelf(classifier, engine, choice), Runs()
     drawings_folder = Path(tempfile.mkdtemp(prefix="skin-drawings-"))
     drawings = write_examples(drawings_folder)
-    with gr.Blocks(title=str(TITLE), analytics_enabled=False, delete_cache=_LONG_STOP) as page:
+    with gr.Blocks(title=str(TITLE), analytics_enabled=False, delete_cache=None if uploads else _LONG_STOP) as page:
         language = language_switch()
         spoken(
             gr.HTML,
@@ -125,6 +135,8 @@ def build_page(classifier: Classifier, engine: EngineName = "auto", choice: Choi
             tab.select(None, js=_NAME_TAB_IN_ADDRESS.replace("TAB", tab.elem_id), api_visibility="private")
     page.queue(default_concurrency_limit=4, max_size=200)
     runs.watch()
+    if uploads:
+        Expiry(uploads, forget=page.upload_file_set.discard).watch()
 
     def clean_up() -> None:
         runs.delete_all()
@@ -149,13 +161,19 @@ def launch_options() -> dict[str, Any]:
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_dark="*primary_700",
-        button_primary_background_fill_hover_dark="*primary_600",
+        button_primary_background_fill_hover_dark="*primary_800",
         button_primary_text_color="white",
+        # Gradio's own choices have less contrast than 4.5 to 1.
+        body_text_color_subdued="*neutral_600",
+        link_text_color="*primary_700",
+        input_placeholder_color="*neutral_600",
+        input_placeholder_color_dark="*neutral_300",
     )
     return {
         "theme": theme,
         "css_paths": sorted(Path(__file__).parent.glob("*.css"), reverse=True),  # style.css first
         "max_file_size": MAX_UPLOAD_BYTES,
+        "state_session_capacity": _SESSIONS,
         "head": HEAD + _HEAD,
         "footer_links": ["api", "settings"],
         "run_history": False,

@@ -18,9 +18,9 @@ from skin_gradio import heatmap
 from skin_gradio.classifier import Classifier, Finding
 from skin_gradio.images import Picture, UnusableImage, read_picture
 from skin_gradio.ui import charts, markup, own_labels
-from skin_gradio.ui.rows import ShownRow, View
 from skin_gradio.ui.runs import Run
 from skin_gradio.ui.table import DIFFERS, HIGHER, LABEL, LOWER, SIDE_NAMES, STATUS_NAMES, told_doubts
+from skin_gradio.ui.view import ShownRow, View
 from skin_gradio.ui.words import Text, language, number, told
 
 MAX_ROWS = 2_000

@@ -6,9 +6,8 @@ Nothing here grows in memory with the number of files, but for the labels that a
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,24 +17,10 @@ from skin_gradio.batch import Row
 from skin_gradio.classifier import Finding, Prior, at_prior
 from skin_gradio.input_gate import Doubt
 from skin_gradio.models import ModelFolder
+from skin_gradio.ui.view import PAGE_ROWS, SCORE_BINS, SORT_KEYS, ShownRow, Summary, View
 
-PAGE_ROWS = 50
-SCORE_BINS = 10
 _AT_ONCE = 500
 _NOTHING = np.empty(0, np.float32)
-# What a sort key means in SQL. Failed files have no figures and come last when the highest figure comes first.
-SORT_KEYS = {
-    "number": ("number",),
-    "file": ("file COLLATE NOCASE",),
-    "diagnosis": ("name",),
-    "probability": ("probability",),
-    "score": ("score",),
-    "status": ("status", "reason"),
-}
-LAYOUTS = ("table", "gallery")
-STATUSES = ("ok", "doubted", "failed", "differs")
-"""What rows can be filtered by; `differs` are those whose most probable diagnosis is not the user's label."""
-SIDES = ("higher", "lower")
 # Figures and pictures lie apart, so that sorting and counting read little.
 _SCHEMA = """
 PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;
@@ -45,54 +30,6 @@ CREATE TABLE blobs (number INTEGER PRIMARY KEY, probabilities BLOB, thumbnail BL
 """
 _SHOWN = "number, file, status, reason, code, name, probability, score, label, thumbnail"
 _ROWS = "rows JOIN blobs USING (number)"
-
-
-class ShownRow(NamedTuple):
-    """A row as the page shows it; a failed file has a reason and neither diagnosis nor figures."""
-
-    number: int
-    file: str
-    status: str
-    reason: str
-    code: str
-    name: str
-    probability: float | None
-    score: float | None
-    label: str
-    thumbnail: bytes | None
-
-
-@dataclass(frozen=True)
-class View:
-    """Which rows the page shows and how: order, page (from 0), layout, and filters; an empty one lets all pass."""
-
-    key: str = "number"
-    descending: bool = False
-    page: int = 0
-    layout: str = "table"
-    diagnosis: str = ""
-    side: str = ""
-    status: str = ""
-
-    @property
-    def filtered(self) -> bool:
-        """Whether some rows may be left out."""
-        return bool(self.diagnosis or self.side or self.status)
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Counts of a run's rows: by status, by most probable diagnosis, and of scores in SCORE_BINS equal steps."""
-
-    statuses: Mapping[str, int]
-    diagnoses: Mapping[str, int]
-    scores: tuple[int, ...]
-    higher: int
-
-    @property
-    def judged(self) -> int:
-        """How many rows have figures."""
-        return sum(self.diagnoses.values())
 
 
 class Rows:

@@ -14,10 +14,11 @@ from skin_gradio import batch
 from skin_gradio.classifier import Classifier, Prior
 from skin_gradio.labels import Labels, Match, match
 from skin_gradio.ui.dropzone import Upload
-from skin_gradio.ui.rows import LAYOUTS, PAGE_ROWS, SIDES, SORT_KEYS, STATUSES, Rows, View
+from skin_gradio.ui.expiry import INTERVAL_SECONDS, LIFETIME_SECONDS, keep_doing
+from skin_gradio.ui.rows import Rows
+from skin_gradio.ui.view import LAYOUTS, PAGE_ROWS, SIDES, SORT_KEYS, STATUSES, View
 
 CSV_SUFFIXES: dict[Prior, str] = {"collection": "training-mix", "equal": "equal-mix"}
-LIFETIME_SECONDS = 3600.0
 
 
 class Run:
@@ -37,7 +38,7 @@ class Run:
         self.point = classifier.operating_point()
         self.folder = Path(tempfile.mkdtemp(prefix="skin-run-"))
         self.rows = Rows(self.folder, classifier.model, prior, self.point.threshold)
-        self.uploads = [_kept(upload, self.folder / f"{i}{upload.path.suffix}") for i, upload in enumerate(uploads)]
+        self.uploads = keep_uploads(uploads, self.folder)
         paths, names = [upload.path for upload in self.uploads], [upload.name for upload in self.uploads]
         self.total = batch.count_items(paths, names)
         self.lost = lost
@@ -117,6 +118,11 @@ class Run:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def keep_uploads(uploads: Sequence[Upload], folder: Path) -> list[Upload]:
+    """Return the uploads under second names in a folder, so that they stay when uploads expire."""
+    return [_kept(upload, folder / f"{i}{upload.path.suffix}") for i, upload in enumerate(uploads)]
+
+
 def _kept(upload: Upload, path: Path) -> Upload:
     """Return the upload under a name that does not go when uploads expire; itself where it has gone already."""
     try:
@@ -178,12 +184,6 @@ class Runs:
         for run in runs:
             run.delete()
 
-    def watch(self, interval: float = 300.0) -> None:
+    def watch(self, interval: float = INTERVAL_SECONDS) -> None:
         """Delete expired runs every `interval` seconds, in a thread that ends with the program."""
-
-        def loop() -> None:
-            while True:
-                time.sleep(interval)
-                self.delete_expired()
-
-        threading.Thread(target=loop, name="expire-runs", daemon=True).start()
+        keep_doing("expire runs", self.delete_expired, interval)

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from skin_gradio import heatmap
-from skin_gradio.classifier import Classifier, Finding, Prior
+from skin_gradio.classifier import Classifier, Finding, Prior, UnusableAnswer
 from skin_gradio.images import MAX_FILE_BYTES, Picture, UnusableImage, read_picture
 from skin_gradio.ui import markup, sureness, threshold, why
 from skin_gradio.ui.dropzone import Upload, drop_zone, read_uploads
@@ -67,9 +67,9 @@ def answer(classifier: Classifier, question: Question, prior: Prior) -> tuple[st
         return markup.message(GONE, DROP_AGAIN), ""
     try:
         picture = read_picture(question.upload.path)
-    except UnusableImage as error:
+        return describe(classifier, picture, question.upload.name, prior, question.careful, question.anyway)
+    except (UnusableImage, UnusableAnswer) as error:
         return markup.message(NOT_USED.format(name=question.upload.name), told(str(error))), ""
-    return describe(classifier, picture, question.upload.name, prior, question.careful, question.anyway)
 
 
 def describe(
@@ -93,6 +93,8 @@ def describe(
         careful: look at eight views.
         anyway: give the answer under the reasons, too.
         buttons: offer to look more carefully and to show the answer anyway; ANSWER_SCRIPT says which was pressed.
+
+    Raises UnusableAnswer where the model answers with anything but probabilities.
     """
     pixels, sides = picture.resized(classifier.input_size)[None], [picture.shorter_side]
     eight = classifier.classify_carefully(pixels, prior, sides)[0] if careful else None

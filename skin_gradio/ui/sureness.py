@@ -19,6 +19,7 @@ SURE = Text("sureness.sure")
 LARGE = Text("sureness.large")
 MALIGNANT_AMONG = Text("sureness.malignant_among")
 NOT_REACHED = Text("sureness.not_reached")
+OUT_OF_ORDER = {reason: Text(f"sureness.out_of_order.{reason}") for reason in ("thresholds", "mix")}
 NO_SETS = Text("sureness.no_sets")
 EXPLANATION = Text("sureness.explanation")
 ON_AVERAGE = Text("sureness.on_average")
@@ -44,7 +45,7 @@ def panel(finding: Finding, model: ModelFolder, careful: CarefulFinding | None =
         button: offer to look more carefully, or to go back; a click on it has the attribute data-act="carefully".
     """
     sets = prediction_sets(finding, model, careful is not None)
-    body = _sets(sets, model, careful is not None) if sets else f"<p>{NO_SETS}</p>"
+    body = _sets(sets, finding, model, careful is not None) if sets else f"<p>{NO_SETS}</p>"
     views = _views(careful) if careful else ""
     return (
         f'<section class="card sure" aria-label="{TITLE}"><h3>{TITLE}</h3>{body}{views}'
@@ -52,9 +53,10 @@ def panel(finding: Finding, model: ModelFolder, careful: CarefulFinding | None =
     )
 
 
-def _sets(sets: Sequence[PredictionSet], model: ModelFolder, careful: bool) -> str:
+def _sets(sets: Sequence[PredictionSet], finding: Finding, model: ModelFolder, careful: bool) -> str:
     rows = "".join(f"<div><dt>{number(one.coverage, '.0%')}</dt><dd>{escape(_members(one))}</dd></div>" for one in sets)
-    sentences = "".join(f"<p>{escape(text)}</p>" for text in _sentences(sets, len(model.codes)))
+    texts = [*_sentences(sets, len(model.codes)), *_out_of_order(sets, finding, _per_class(model, careful))]
+    sentences = "".join(f"<p>{escape(text)}</p>" for text in texts)
     return (
         f'<p class="fine">{LEAD}</p><dl class="sets">{rows}</dl>{sentences}'
         f"<details><summary>{EXPLAIN}</summary>{_explanation(sets, model, careful)}</details>"
@@ -80,9 +82,28 @@ def _sentences(sets: Sequence[PredictionSet], classes: int) -> list[str]:
     return texts
 
 
+def _per_class(model: ModelFolder, careful: bool) -> bool:
+    return any(np.ptp(rule.thresholds) > 0 for rule in set_rules(model, careful))
+
+
+def _out_of_order(sets: Sequence[PredictionSet], finding: Finding, per_class: bool) -> list[str]:
+    """Return why a set leaves out a diagnosis that stands above one of its own in the bars, as a sentence if one does.
+
+    Of several such pairs it names the likeliest diagnosis that is left out and the least likely one that is not.
+    """
+    shown = dict(zip(finding.codes, finding.probabilities, strict=True))
+    for one in sets:
+        kept = min(one.codes, key=shown.__getitem__)
+        left = max((code for code in shown if code not in one.codes), key=shown.__getitem__, default=kept)
+        if shown[left] > shown[kept]:
+            names = {"left": markup.name_of(left), "kept": markup.in_running_text(markup.name_of(kept))}
+            text = OUT_OF_ORDER["thresholds" if per_class else "mix"]
+            return [text.format(coverage=number(one.coverage, ".0%"), **names)]
+    return []
+
+
 def _explanation(sets: Sequence[PredictionSet], model: ModelFolder, careful: bool) -> str:
-    per_class = any(np.ptp(rule.thresholds) > 0 for rule in set_rules(model, careful))
-    extent = PER_CLASS if per_class else ON_AVERAGE
+    extent = PER_CLASS if _per_class(model, careful) else ON_AVERAGE
     texts = [EXPLANATION.format(coverage=number(sets[0].coverage, ".0%"), extent=extent)]
     measured = [(one.coverage, measured_coverage(model, one.coverage, careful)) for one in sets]
     shares = [

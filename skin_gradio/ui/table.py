@@ -8,8 +8,8 @@ from skin_gradio.input_gate import MESSAGES
 from skin_gradio.models import OperatingPoint
 from skin_gradio.progress import duration, seconds_left
 from skin_gradio.ui import markup
-from skin_gradio.ui.rows import PAGE_ROWS, ShownRow, View
 from skin_gradio.ui.runs import Run
+from skin_gradio.ui.view import PAGE_ROWS, ShownRow, View
 from skin_gradio.ui.words import Text, number, told
 
 # sort key, heading, and its name in the menu that narrow screens and the gallery have instead of headings
@@ -98,13 +98,16 @@ def progress_line(run: Run) -> str:
     return progress_bar(text, done, run.total)
 
 
+def status_line(text: Text | str) -> str:
+    """Return a line of text, which a screen reader announces."""
+    return f'<p class="progress-line" role="status">{escape(str(text))}</p>'
+
+
 def progress_bar(text: str, done: int, total: int) -> str:
     """Return a line of text, which a screen reader announces, over a bar that is filled by the share done."""
     share = 100 * min(done / total, 1) if total else 100
-    return (
-        f'<p class="progress-line" role="status">{escape(text)}</p>'
-        f'<div class="progress-track" aria-hidden="true"><span style="width:{share:.1f}%"></span></div>'
-    )
+    bar = f'<div class="progress-track" aria-hidden="true"><span style="width:{share:.1f}%"></span></div>'
+    return status_line(text) + bar
 
 
 def toolbar_html(run: Run) -> str:

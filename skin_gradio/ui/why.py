@@ -35,7 +35,7 @@ def panel(square: np.ndarray, finding: Finding) -> str:
     captions = "".join(_caption(finding, code) for code in order)
     base = _base(square)
     return (
-        f'<section class="card why" aria-label="{TITLE}"><h3>{TITLE}</h3><div class="why-controls">'
+        f'<section class="card why" aria-label="{TITLE}"><h2>{TITLE}</h2><div class="why-controls">'
         f'<label>{HEATMAP_FOR} <select data-why="code">{options}</select></label>'
         f'<label>{OPACITY_LABEL} <input type="range" data-why="opacity" min="0" max="100" step="5"'
         f' value="{OPACITY}"></label>'
@@ -48,7 +48,7 @@ def panel(square: np.ndarray, finding: Finding) -> str:
 def picture_alone(square: np.ndarray) -> str:
     """Return the square that the model saw, uint8 (side, side, 3), without anything that the model made of it."""
     return (
-        f'<section class="card why" aria-label="{SEEN_TITLE}"><h3>{SEEN_TITLE}</h3>'
+        f'<section class="card why" aria-label="{SEEN_TITLE}"><h2>{SEEN_TITLE}</h2>'
         f'<figure class="stack"><div>{_base(square)}</div></figure>'
         "</section>"
     )

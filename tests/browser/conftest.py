@@ -1,20 +1,12 @@
 """Starts `app.py` on the bundled model and opens it in the Chromium of the machine."""
 
-import contextlib
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
-import urllib.request
-from pathlib import Path
 
 import pytest
 
-from benchmarks.serving import free_port
+from benchmarks.app_process import ROOT, running_app
 
-ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = [
     "--no-sandbox",
@@ -33,39 +25,8 @@ ARGUMENTS = [
 def app_url(tmp_path_factory):
     if not (ROOT / "weights" / "mobilenet_v2" / "model.json").is_file():
         pytest.skip("the bundled model weights/mobilenet_v2 is not here")
-    with running_app(tmp_path_factory.mktemp("app") / "log.txt") as url:
-        yield url
-
-
-@contextlib.contextmanager
-def running_app(log, *flags):
-    """Start `app.py` with its output in the file `log` and yield its address; it ends with the block."""
-    url = f"http://127.0.0.1:{free_port()}/"
-    with open(log, "wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, str(ROOT / "app.py"), "--host", "127.0.0.1", "--port", url[:-1].rsplit(":")[-1], *flags],
-            cwd=ROOT,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        if not wait_for_page(url, process):
-            pytest.fail(f"app.py did not open its page:\n{log.read_text()}")
-        yield url
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
-
-
-def wait_for_page(url, process, seconds=120):
-    """Say whether the page opens while the app lives."""
-    for _ in range(seconds * 5):
-        if process.poll() is not None:
-            return False
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5):
-            return True
-        time.sleep(0.2)
-    return False
+    with running_app(log=tmp_path_factory.mktemp("app") / "log.txt") as app:
+        yield app.url
 
 
 @pytest.fixture(scope="package")  # not longer: Playwright keeps an event loop running

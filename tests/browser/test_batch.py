@@ -115,6 +115,26 @@ def test_a_report_is_made_on_demand_and_opens_offline(open_page, browser, tmp_pa
     assert len(downloaded(page)) == 8
 
 
+def test_a_report_says_how_far_it_is_where_it_was_asked_for_and_can_be_stopped(open_page):
+    page = open_page(390)
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as writer:
+        for number in range(200):
+            writer.writestr(f"{number}.jpg", picture_bytes(0))
+    open_batch(page, [file("many.zip", archive.getvalue())])
+    start_batch(page)
+    progress(page, "^Done")
+    page.click("#batch-report")
+    page.locator("#batch-reporting", has_text=re.compile(r"Heatmaps and report: \d+ of 200")).wait_for()
+    assert page.locator("#batch-reporting .progress-track").is_visible()
+    assert "Done: 200 of 200" in page.inner_text("#batch-progress")
+    page.get_by_role("button", name="Stop the report").click()
+    page.locator("#batch-reporting", has_text="The report was stopped").wait_for()
+    assert page.locator("#batch-get-report").is_disabled()
+    assert page.locator("#batch-report").is_enabled()
+    assert page.locator("#batch-stop-report").is_hidden()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_of_the_batch_scrolls_sideways_on_a_phone(open_page, scheme):
     page = open_page(390, color_scheme=scheme)

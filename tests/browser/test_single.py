@@ -6,10 +6,11 @@ import shutil
 
 import pytest
 
+from benchmarks.app_process import running_app
 from skin_gradio.models import BUNDLED, read_folder
 from skin_gradio.score_curve import predictive_values, score_curve
 from skin_gradio.ui import markup
-from tests.browser.conftest import Watched, running_app
+from tests.browser.conftest import Watched
 from tests.browser.test_page import drop_single, picture_bytes, sticks_out
 from tests.test_input_gate import gate_entry
 
@@ -36,8 +37,8 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def url(model, tmp_path_factory):
-    with running_app(tmp_path_factory.mktemp("app") / "log.txt", "--model", str(model.path)) as address:
-        yield address
+    with running_app("--model", str(model.path), log=tmp_path_factory.mktemp("app") / "log.txt") as app:
+        yield app.url
 
 
 @pytest.fixture
@@ -167,3 +168,26 @@ def test_nothing_of_the_answer_sticks_out_on_a_phone(page):
     page.locator("#answer .bar-range").first.wait_for()
     page.evaluate("document.querySelectorAll('#answer details, #seen details').forEach((one) => (one.open = true))")
     assert sticks_out(page) == [0]
+
+
+# Two models on offer: the one that the app was started with, and the bundled one
+
+
+def test_the_comparison_begins_with_another_model_than_the_page_s_and_keeps_it_another_one(page, model):
+    page.locator("[data-example='1']").click()
+    page.locator("#answer h2, #answer .doubt").first.wait_for()
+    page.get_by_role("tab", name="Compare").click()
+    second = page.get_by_label("Compare the page's model with")
+    assert second.input_value().startswith("mobilenet_v2, ")
+    page.get_by_role("button", name=re.compile("Use the picture from")).click()
+    page.locator(".comparison-column").nth(1).wait_for()
+    assert "twice" not in page.inner_text(".agreement")
+    page.get_by_role("button", name=re.compile("^Model: ")).click()
+    page.get_by_label("Models that come with this page").click()
+    page.get_by_role("option", name=re.compile(r"^(✓ )?mobilenet_v2, ")).click()
+    page.get_by_role("button", name="Model: mobilenet_v2", exact=True).wait_for(timeout=60_000)
+    page.wait_for_function(
+        "name => document.querySelector('#compare-second input').value.includes(name)", arg=str(model.path)
+    )
+    page.locator(".comparison-column h2", has_text=str(model.path)).wait_for()
+    assert "twice" not in page.inner_text(".agreement")
