@@ -1,5 +1,6 @@
 """A short soak: several clients at once on the real app, with good files and bad. `benchmarks.soak` is the long one."""
 
+import tracemalloc
 import zipfile
 
 import pytest
@@ -31,6 +32,22 @@ def test_clients_at_once_get_their_own_answers_or_named_reasons_and_nothing_is_l
     assert soaked.failures == []
     assert soaked.statuses["ok"] + soaked.statuses["doubted"] > 10
     assert soaked.statuses["failed"] > 0
+
+
+def test_visitors_who_have_left_cannot_fill_the_memory(classifier):
+    """Gradio keeps what it knows of a session until so many others came that this one is dropped."""
+    from gradio.state_holder import SessionState
+
+    from skin_gradio.ui.page import build_page, launch_options
+
+    page = build_page(classifier)
+    SessionState(page)
+    tracemalloc.start()
+    kept = [SessionState(page) for _ in range(10)]
+    each = tracemalloc.get_traced_memory()[0] / len(kept)
+    tracemalloc.stop()
+    assert each > 1000
+    assert each * launch_options()["state_session_capacity"] < 150e6
 
 
 ANSWER = {"status": "ok", "reason": "", "probabilities": {"mel": 0.7, "nv": 0.3}}
