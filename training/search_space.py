@@ -56,7 +56,8 @@ SPACE: dict[str, Numbers | Choices] = {
     "schedule": Choices("schedule", ("cosine", "linear", "constant")),
 }
 DEFAULT = ("peak_learning_rate", "weight_decay", "dropout", "label_smoothing", "sampling_power", "augmentation")
-_PROBABILITIES = ("blur", "sharpen", "resample", "jpeg", "noise", "rim", "hair")
+_AMOUNTS = ("stretch", "shift", "brightness", "contrast", "gamma", "saturation", "channel_gain")
+"""The strengths of an augmentation that are no probabilities and may exceed 1."""
 
 
 class SearchError(UserError):
@@ -128,7 +129,7 @@ def scaled(augmentation: Augmentation, strength: float) -> Augmentation:
 
     changes: Values = {"zoom": tuple(float(f"{edge**strength:.3g}") for edge in augmentation.zoom)}
     for name in (field.name for field in fields(augmentation) if field.name not in ("rotate", "zoom")):
-        changes[name] = times(getattr(augmentation, name), 1.0 if name in _PROBABILITIES else float("inf"))
+        changes[name] = times(getattr(augmentation, name), float("inf") if name in _AMOUNTS else 1.0)
     return augmentation if strength == 1 else replace(augmentation, **changes)
 
 

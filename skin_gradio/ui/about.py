@@ -187,5 +187,5 @@ def _confusion(matrices: dict[str, Any], key: str, model: ModelFolder) -> str:
 def licence(model: ModelFolder) -> str:
     """Return licences, credit and citations for what a model learned from, as Markdown."""
     titles = figures.learned_from(model.card)
-    weights = WEIGHTS if credit(titles) else ""
-    return f"## {_HEADINGS['licence']}\n\n{CODE} {weights} {credit(titles)}\n\n{citations(titles)}"
+    credits = f"{WEIGHTS} {credit(titles)}." if credit(titles) else ""
+    return f"## {_HEADINGS['licence']}\n\n{CODE} {credits}\n\n{citations(titles)}"
