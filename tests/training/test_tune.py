@@ -328,13 +328,13 @@ def test_rates_of_head_and_all_layers_are_searched_apart():
 
 
 def test_augmentation_goes_from_rotation_alone_to_stronger_than_the_experiments():
-    own = Augmentation(jpeg=0.8)
+    own = Augmentation(jpeg=0.8, ruler=0.9)
     none = search_space.scaled(own, 0.0)
     assert none.rotate
     assert none.zoom == (1.0, 1.0)
     assert {getattr(none, f.name) for f in dataclasses.fields(none) if f.name not in ("rotate", "zoom")} == {0.0}
     strong = search_space.scaled(own, 1.5)
-    assert strong.jpeg == 1.0
+    assert strong.jpeg == strong.ruler == 1.0
     assert strong.shift == pytest.approx(1.5 * own.shift)
     assert strong.zoom[0] < own.zoom[0] < own.zoom[1] < strong.zoom[1]
     assert search_space.scaled(own, 1.0) == own
