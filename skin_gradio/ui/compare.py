@@ -96,16 +96,14 @@ def build_compare(shelf: Shelf, chosen: gr.State, prior: gr.Radio, language: gr.
     def keep_apart(key: str, name: str | None) -> Any:
         return gr.update(value=_other(shelf, key)) if name == key else gr.skip()
 
-    chosen.change(keep_apart, [chosen, second], second, api_visibility="private", show_progress="hidden", queue=False)
+    apart = chosen.change(
+        keep_apart, [chosen, second], second, api_visibility="private", show_progress="hidden", queue=False
+    )
     zone.upload(compare_upload, [zone, chosen, second, prior], [result, current], **shared)
     take.click(compare_taken, [asked, chosen, second, prior], [result, current], **shared)
-    gr.on(
-        [second.change, chosen.change, prior.change, language.input],
-        compare_again,
-        [current, chosen, second, prior],
-        result,
-        **shared,
-    )
+    again: tuple[Any, ...] = (compare_again, [current, chosen, second, prior], result)
+    gr.on([second.change, prior.change, language.input], *again, **shared)
+    apart.then(*again, **shared)  # not at the change itself, when both may be the same
 
 
 def _other(shelf: Shelf, key: str) -> str | None:

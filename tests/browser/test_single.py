@@ -189,5 +189,5 @@ def test_the_comparison_begins_with_another_model_than_the_page_s_and_keeps_it_a
     page.wait_for_function(
         "name => document.querySelector('#compare-second input').value.includes(name)", arg=str(model.path)
     )
-    page.locator(".comparison-column h2", has_text=str(model.path)).wait_for()
+    page.locator(".comparison-column").nth(1).locator("h2", has_text=str(model.path)).wait_for()
     assert "twice" not in page.inner_text(".agreement")

@@ -117,5 +117,5 @@ def test_the_fingerprint_tells_collections_and_splits_apart(loaded):
 def test_pictures_are_decoded_once_however_often_they_are_copied(loaded, tmp_path):
     collections = loaded(split="copies")
     examples.load_examples(collections, lesions.CODES, tmp_path / "cache")
-    (cached,) = (tmp_path / "cache").iterdir()
+    (cached,) = (tmp_path / "cache").glob("*.npy")
     assert len(np.load(cached, mmap_mode="r")) == 60
