@@ -12,7 +12,7 @@ from skin_gradio.ui import api
 from skin_gradio.ui import shelf as shelf_module
 from skin_gradio.ui.shelf import Shelf
 from tests.conftest import MeanColourEngine
-from tests.uploads import picture_bytes, saved
+from tests.uploads import picture_bytes, saved, upload_folder
 
 
 class Nothing(MeanColourEngine):
@@ -26,10 +26,7 @@ class Nothing(MeanColourEngine):
 @pytest.fixture
 def uploads(tmp_path, monkeypatch):
     """The folder of the uploads."""
-    folder = tmp_path / "uploads"
-    folder.mkdir()
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
-    return folder
+    return upload_folder(tmp_path, monkeypatch)
 
 
 def endpoints(shelf):

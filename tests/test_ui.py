@@ -17,7 +17,7 @@ from skin_gradio.ui import markup
 from skin_gradio.ui.api import _check_prior, _upload
 from skin_gradio.ui.dropzone import read_uploads, uploaded_path
 from skin_gradio.ui.page import build_page, launch_options
-from tests.uploads import saved
+from tests.uploads import saved, upload_folder
 
 PRIOR = (0.03, 0.05, 0.11, 0.01, 0.11, 0.67, 0.02)
 POINT = OperatingPoint("sensitivity 90%", 0.2, 0.9, 0.7)
@@ -47,10 +47,7 @@ def classifier(tmp_path):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """The folder that Gradio keeps uploads in."""
-    path = tmp_path / "uploads"
-    path.mkdir()
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(path))
-    return path
+    return upload_folder(tmp_path, monkeypatch)
 
 
 def finding(classifier, value=200, prior="collection"):

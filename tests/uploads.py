@@ -15,3 +15,11 @@ def saved(folder, name, data):
     """An upload of that name with these bytes."""
     (folder / name).write_bytes(data)
     return Upload(folder / name, name)
+
+
+def upload_folder(tmp_path, monkeypatch):
+    """An empty folder that Gradio takes for the one it keeps uploads in."""
+    folder = tmp_path / "uploads"
+    folder.mkdir()
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
+    return folder

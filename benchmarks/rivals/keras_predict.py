@@ -5,16 +5,14 @@
 Prints pictures per second and the most memory, MB, as JSON.
 """
 
-import json
 import os
-import resource
 import sys
-import time
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
 import keras
 import numpy as np
+from one_at_a_time import report
 from PIL import Image
 
 model = keras.saving.load_model(sys.argv[1], compile=False)
@@ -27,11 +25,4 @@ def classify(path: str) -> np.ndarray:
     return np.asarray(model.predict(picture[None], verbose=0)["probabilities"][0])
 
 
-files = sys.argv[2:]
-classify(files[0])  # traces the graph
-start = time.perf_counter()
-for file in files:
-    classify(file)
-rate = len(files) / (time.perf_counter() - start)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-print(json.dumps({"per_second": rate, "peak_mb": peak}))
+report(classify, sys.argv[2:])

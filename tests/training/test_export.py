@@ -29,21 +29,11 @@ def pictures():
 
 
 def export_tiny(network, folder):
-    rng = np.random.default_rng(0)
-    labels = np.repeat(np.arange(7), 20)
-    logits = 2 * np.eye(7)[labels] + rng.normal(0, 1, (140, 7))
-    record = {
-        "data_fingerprint": "generated",
-        "collections": ["HAM10000"],
-        "epochs_run": 1,
-        "best_epoch": 1,
-        "validation_balanced_accuracy": 0.5,
-        "seconds": 60.0,
-        "hardware": "2 CPU cores",
-        "history": [],
-    }
+    logits, labels = tiny.answers(np.random.default_rng(0))
     calibration = calibrate.fit(logits, labels, PRIOR)
-    export.export_folder(network, tiny.EXPERIMENT, lesions.CODES, PRIOR, calibration, logits, labels, record, folder)
+    export.export_folder(
+        network, tiny.EXPERIMENT, lesions.CODES, PRIOR, calibration, logits, labels, tiny.RECORD, folder
+    )
 
 
 def test_probabilities_are_the_networks_logits_with_calibration_and_prior(network, pictures):

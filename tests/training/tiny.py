@@ -24,6 +24,25 @@ EXPERIMENT = Experiment(
 )
 
 
+RECORD = {
+    "data_fingerprint": "generated",
+    "collections": ["HAM10000"],
+    "epochs_run": 1,
+    "best_epoch": 1,
+    "validation_balanced_accuracy": 0.5,
+    "seconds": 60.0,
+    "hardware": "2 CPU cores",
+    "history": [],
+}
+"""What a run's record says, as `export_folder` wants it."""
+
+
+def answers(rng):
+    """Logits of a model that is mostly right on twenty pictures of each diagnosis, and their labels."""
+    labels = np.repeat(np.arange(7), 20)
+    return 2 * np.eye(7)[labels] + rng.normal(0, 1, (140, 7)), labels
+
+
 @dataclass(frozen=True)
 class TinyBackbone:
     """Two convolutions that stand for a network without its top."""
