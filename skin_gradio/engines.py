@@ -124,10 +124,23 @@ class OnnxEngine:
         self._model = model
         self._beside_others: OnnxEngine | None = self if threads == 1 else None
         self._opening = threading.Lock()
+        self._calls = 0
+        self._counting = threading.Lock()
 
     def run(self, pictures: np.ndarray) -> Outputs:
-        """Return the graph's outputs for uint8 (n, size, size, 3) RGB."""
-        return Outputs(*self._session.run(OUTPUTS, {self._input: pictures}))
+        """Return the graph's outputs for uint8 (n, size, size, 3) RGB.
+
+        A call that finds another one running keeps to one core.
+        """
+        with self._counting:
+            self._calls += 1
+            alone = self._calls == 1
+        try:
+            session = (self if alone else self.beside_others())._session
+            return Outputs(*session.run(OUTPUTS, {self._input: pictures}))
+        finally:
+            with self._counting:
+                self._calls -= 1
 
     def beside_others(self) -> "OnnxEngine":
         """Return the same graph for callers on as many threads as there are cores: each call keeps to one core.

@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -156,6 +158,33 @@ def test_a_call_beside_others_gives_the_same_answer(model, pictures):
     together = engine.run(pictures).probabilities
     alone = np.concatenate([beside.run(picture[None]).probabilities for picture in pictures])
     np.testing.assert_allclose(alone, together, atol=1e-6)
+
+
+def test_a_call_that_finds_another_one_running_keeps_to_one_core(model, pictures):
+    engine, used = open_engine(model, "onnx"), []
+    begun, may_end = threading.Event(), threading.Event()
+
+    class Watched:
+        def __init__(self, cores, session):
+            self.cores, self.session = cores, session
+
+        def run(self, *arguments):
+            used.append(self.cores)
+            if len(used) == 1:
+                begun.set()
+                assert may_end.wait(30)
+            return self.session.run(*arguments)
+
+    beside = engine.beside_others()
+    engine._session, beside._session = Watched("all", engine._session), Watched("one", beside._session)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(engine.run, pictures)
+        assert begun.wait(30)
+        second = engine.run(pictures)
+        may_end.set()
+        np.testing.assert_allclose(second.probabilities, first.result().probabilities, atol=1e-6)
+    engine.run(pictures)
+    assert used == ["all", "one", "all"]
 
 
 def test_a_graph_that_was_replaced_meanwhile_is_not_mixed_with_the_one_that_is_open(model, tmp_path):

@@ -36,18 +36,40 @@ def test_clients_at_once_get_their_own_answers_or_named_reasons_and_nothing_is_l
 
 def test_visitors_who_have_left_cannot_fill_the_memory(classifier):
     """Gradio keeps what it knows of a session until so many others came that this one is dropped."""
-    from gradio.state_holder import SessionState
+    from gradio.state_holder import StateHolder
 
     from skin_gradio.ui.page import build_page, launch_options
 
-    page = build_page(classifier)
-    SessionState(page)
+    sessions = StateHolder()
+    sessions.set_blocks(build_page(classifier))
+    assert sessions["first"].blocks_config.blocks
     tracemalloc.start()
-    kept = [SessionState(page) for _ in range(10)]
-    each = tracemalloc.get_traced_memory()[0] / len(kept)
+    for number in range(10):
+        sessions[f"visitor {number}"]
+    each = tracemalloc.get_traced_memory()[0] / 10
     tracemalloc.stop()
     assert each > 1000
-    assert each * launch_options()["state_session_capacity"] < 150e6
+    assert each * launch_options()["state_session_capacity"] < 10e6
+
+
+def test_a_session_keeps_neither_the_page_nor_what_went_in_and_out_of_it(classifier):
+    from gradio.state_holder import StateHolder
+
+    from skin_gradio.ui.page import build_page
+
+    page, sessions = build_page(classifier), StateHolder()
+    sessions.set_blocks(page)
+    visitor = sessions["visitor"]
+    heading = next(key for key, block in page.blocks.items() if block.elem_id == "page-header")
+    visitor[heading] = page.blocks[heading]
+    visitor._update_value_in_config(heading, "an answer")
+    visitor._update_config(heading)
+    assert not list(visitor.components)
+    assert visitor[heading] is page.blocks[heading]
+    chosen = next(key for key, block in page.blocks.items() if block.get_block_name() == "state")
+    visitor[chosen] = "another model"
+    assert visitor[chosen] == "another model"
+    assert sessions["other visitor"][chosen] != "another model"
 
 
 ANSWER = {"status": "ok", "reason": "", "probabilities": {"mel": 0.7, "nv": 0.3}}

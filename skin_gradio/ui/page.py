@@ -23,6 +23,7 @@ from skin_gradio.ui.markup import PRIOR_NAMES
 from skin_gradio.ui.model_choice import build_model_choice
 from skin_gradio.ui.outside import fetch_nothing
 from skin_gradio.ui.runs import Runs
+from skin_gradio.ui.sessions import keep_sessions_lean
 from skin_gradio.ui.shelf import Shelf
 from skin_gradio.ui.single import build_single
 from skin_gradio.ui.words import Text
@@ -39,8 +40,8 @@ PRIOR_HELP = Text("page.prior_help")
 # How often and after how many seconds Gradio deletes uploads that share its folder with those of other programs. It
 # goes by a clock that may jump, so this is long.
 _LONG_STOP = (600, 24 * 3600)
-# Gradio keeps over 100 KB for each session until this many others were used after it, and by its own default 10,000 of
-# them: over 1 GB for visitors who left long ago. One that has to go forgets the model that it chose.
+# Gradio keeps what a session's states hold until this many others were used after it, and by its own default 10,000 of
+# them, for visitors who left long ago. One that has to go forgets the model that it chose.
 _SESSIONS = 500
 # Gradio scopes a style sheet to the page's content. Outside of it: what is scrolled to does not hide under the
 # disclaimer, which stays at the top; of the footer a phone sees one link and no divider.
@@ -85,6 +86,7 @@ def build_page(
             Gradio deletes the uploads of this page after a day.
     """
     fetch_nothing()
+    keep_sessions_lean()
     shelf, runs = Shelf(classifier, engine, choice), Runs()
     drawings_folder = Path(tempfile.mkdtemp(prefix="skin-drawings-"))
     drawings = write_examples(drawings_folder)
