@@ -69,7 +69,7 @@ def fit(
     """
     import keras
 
-    from training import distribution
+    from training import distribution, starting
 
     folder.mkdir(parents=True, exist_ok=True)
     found = distribution.agreed(vars(read_progress(folder) or Progress(_fingerprint(experiment, data_fingerprint))))
@@ -78,6 +78,8 @@ def fit(
         raise ResumeError(f"{folder} holds a run of another experiment or other data; use --fresh to replace it.")
     keras.utils.set_random_seed(experiment.seed)
     model = build(experiment, len(codes))
+    if not progress.state_file and (shipped := starting.shipped_model(experiment.start)):
+        starting.continue_from(model, shipped, codes, train.pictures, experiment.stages[0].size)
     compiled_for = None
     for stage, first, end in experiment.stage_bounds():
         if progress.epoch >= end:
@@ -115,13 +117,18 @@ def fit(
 
 
 def build(experiment: Experiment, classes: int, started: bool = True) -> Any:
-    """Return the experiment's network as it starts; with `started` false, of any weights, float32, skipping nothing."""
+    """Return the experiment's network as it starts; with `started` false, of any weights, float32, skipping nothing.
+
+    One that starts from a model folder has yet to get its weights, for which `training.starting` wants pictures.
+    """
     import keras
 
-    from training import networks
+    from training import networks, starting
 
     keras.config.set_dtype_policy(experiment.precision if started else "float32")
     start, depth = (experiment.start, experiment.stochastic_depth) if started else ("random", 0.0)
+    if starting.shipped_model(start):
+        start = "random"
     model = networks.build(experiment.network, classes, experiment.hidden_units, experiment.dropout, start, depth)
     keras.config.set_dtype_policy("float32")
     return model

@@ -1,0 +1,105 @@
+"""A finished model folder is a start like any other: same answers, then training."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from skin_gradio import lesions
+from skin_gradio.models import BUNDLED, DEFAULT_MODEL, read_folder
+from tests.training import tiny
+from tests.training.test_export import export_tiny
+from training import starting
+from training.command import UserError
+
+pytestmark = pytest.mark.training
+
+
+@pytest.fixture(params=[0, 5], ids=["linear head", "hidden layer"])
+def hidden_units(request):
+    return request.param
+
+
+@pytest.fixture
+def shipped(tmp_path, hidden_units):
+    export_tiny(tiny.build(hidden_units), tmp_path / "shipped")
+    return read_folder(tmp_path / "shipped")
+
+
+def balanced(shipped, pictures):
+    """Return a model folder's probabilities at equal priors."""
+    import keras
+
+    graph = keras.saving.load_model(shipped.file("model.keras"))
+    even = graph.predict(pictures, verbose=0)["probabilities"] / np.array(shipped.prior)
+    return even / even.sum(axis=1, keepdims=True)
+
+
+def test_training_begins_with_the_answers_of_the_model_that_it_goes_on_from(shipped, hidden_units):
+    import keras
+
+    from training import networks
+
+    pictures = tiny.data(per_class=9, side=32, seed=2)[0]
+    model = networks.build("tiny", 7, hidden_units, 0.0, "random")
+    starting.continue_from(model, shipped, lesions.CODES, list(pictures), 32)
+    expected = balanced(shipped, pictures)
+    np.testing.assert_allclose(keras.ops.softmax(model.predict(pictures, verbose=0)), expected, atol=1e-4)
+    # Also in training mode, where the batch's own statistics count: the sample's here, for the batch is the sample.
+    np.testing.assert_allclose(keras.ops.softmax(model(pictures, training=True)), expected, atol=2e-2)
+
+
+def test_a_run_goes_on_from_a_folder_and_says_so(shipped, hidden_units, tmp_path):
+    experiment = replace(tiny.EXPERIMENT, start=str(shipped.path), hidden_units=hidden_units, peak_learning_rate=1e-9)
+    tiny.train(tmp_path / "run", replace(experiment, stages=experiment.stages[1:]))
+    recorded = json.loads((tmp_path / "run" / "progress.json").read_text())
+    assert str(shipped.path) in recorded["fingerprint"]
+    from training.fit import build
+
+    model = build(experiment, 7, started=False)
+    model.load_weights(tmp_path / "run" / recorded["best_file"])
+    pictures = tiny.data(per_class=3, side=32)[0]
+    import keras
+
+    answers = np.asarray(keras.ops.softmax(model.predict(pictures, verbose=0)))
+    assert (answers.argmax(axis=1) == balanced(shipped, pictures).argmax(axis=1)).mean() > 0.9
+
+
+def test_other_classes_take_over_the_backbone_alone(shipped, hidden_units):
+    from training import networks
+
+    model = networks.build("tiny", 2, hidden_units, 0.0, "random")
+    before = [layer.get_weights() for layer in model.layers if layer.name in ("normalise", "hidden", "logits")]
+    starting.continue_from(model, shipped, ("benign", "malignant"), list(tiny.data()[0]), 32)
+    after = [layer.get_weights() for layer in model.layers if layer.name in ("normalise", "hidden", "logits")]
+    for one, other in zip(sum(before, []), sum(after, []), strict=True):
+        np.testing.assert_array_equal(one, other)
+    import keras
+
+    graph = keras.saving.load_model(shipped.file("model.keras"))
+    taken, given = (one.get_layer("backbone").get_weights() for one in (model, graph))
+    for one, other in zip(taken, given, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_another_network_or_head_is_refused_by_name(shipped, hidden_units):
+    from training import networks
+
+    networks.BACKBONES["residual"] = tiny.ResidualBackbone()
+    pictures = list(tiny.data()[0])
+    with pytest.raises(UserError, match=r"shipped holds no residual"):
+        other = networks.build("residual", 7, hidden_units, 0.0, "random")
+        starting.continue_from(other, shipped, lesions.CODES, pictures, 32)
+    with pytest.raises(UserError, match=rf"has {hidden_units} hidden units, tiny has 3; set hidden_units"):
+        starting.continue_from(networks.build("tiny", 7, 3, 0.0, "random"), shipped, lesions.CODES, pictures, 32)
+
+
+def test_what_is_no_model_folder_is_left_to_the_others(tmp_path):
+    for start in ("imagenet", "random", "some.weights.h5", str(tmp_path)):
+        assert starting.shipped_model(start) is None
+    assert starting.shipped_model(DEFAULT_MODEL).path == BUNDLED / DEFAULT_MODEL
+    with pytest.raises(UserError, match=r"^start: There is no model 'nothing'"):
+        starting.shipped_model("nothing")
+
+
