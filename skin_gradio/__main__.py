@@ -17,8 +17,9 @@ from typing import Annotated, Literal
 import tyro
 
 from skin_gradio.archives import Item
-from skin_gradio.batch import CsvWriter, Row, classify_items, count_items, list_items, shown_name
+from skin_gradio.batch import Row, classify_items, count_items, list_items, shown_name
 from skin_gradio.classifier import Classifier, Prior
+from skin_gradio.csv_rows import CsvWriter
 from skin_gradio.engines import open_engine
 from skin_gradio.models import DEFAULT_MODEL, ModelError, ModelFolder, find_model
 from skin_gradio.progress import duration, remaining

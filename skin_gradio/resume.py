@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from skin_gradio import lesions
-from skin_gradio.batch import csv_columns, written
 from skin_gradio.classifier import Prior
+from skin_gradio.csv_rows import csv_columns, written
 from skin_gradio.models import ModelFolder
 
 
@@ -54,7 +54,7 @@ class Finished:
 
 
 def read_finished(path: Path, model: ModelFolder, prior: Prior) -> Finished:
-    """Return the rows of a CSV that `skin_gradio.batch.CsvWriter` wrote, perhaps not to its end.
+    """Return the rows of a CSV that `skin_gradio.csv_rows.CsvWriter` wrote, perhaps not to its end.
 
     What follows the last whole row, cut off by a crash, is not counted: `Finished.end` is where to go on.
 

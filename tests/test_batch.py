@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from skin_gradio import lesions
-from skin_gradio.batch import CsvWriter, Item, Row, classify_items, count_items, csv_columns, list_items
+from skin_gradio.batch import Item, Row, classify_items, count_items, list_items
+from skin_gradio.csv_rows import CsvWriter, csv_columns
 from skin_gradio.images import UnusableImage, read_picture
 from tests.pictures import encoded, gradient
 

@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from skin_gradio import models
-from skin_gradio.batch import CsvWriter, Row
+from skin_gradio.batch import Row
+from skin_gradio.csv_rows import CsvWriter
 from skin_gradio.models import BUNDLED, FILES, ModelError, find_model, sha256
 from skin_gradio.ui.batch import write_csv
 from skin_gradio.ui.expiry import LIFETIME_SECONDS, Expiry, keep_doing

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from skin_gradio import archives, lesions
-from skin_gradio.batch import CsvWriter, Row, csv_columns
+from skin_gradio.batch import Row
 from skin_gradio.classifier import Classifier, Finding
+from skin_gradio.csv_rows import CsvWriter, csv_columns
 from skin_gradio.images import UnusableImage
 from skin_gradio.input_gate import STATISTICS, Doubt
 from skin_gradio.models import ModelError, ModelFolder, OperatingPoint, find_bundled, read_folder, sha256

@@ -9,6 +9,7 @@ from gradio import FileData
 
 from skin_gradio import batch
 from skin_gradio.classifier import CarefulFinding, Classifier, Finding, Prior, UnusableAnswer
+from skin_gradio.csv_rows import CsvWriter
 from skin_gradio.images import UnusableImage, read_picture
 from skin_gradio.models import ModelError
 from skin_gradio.prediction_set import prediction_sets
@@ -79,7 +80,7 @@ def add_endpoints(shelf: Shelf) -> None:
         answers = []
         with (
             tempfile.TemporaryDirectory(prefix="skin-run-") as kept,
-            batch.CsvWriter(csv, classifier.model) as writer,
+            CsvWriter(csv, classifier.model) as writer,
         ):
             uploads = keep_uploads(uploads, Path(kept))
             items = batch.list_items([upload.path for upload in uploads], [upload.name for upload in uploads])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from skin_gradio import batch
 from skin_gradio.classifier import UnusableAnswer
+from skin_gradio.csv_rows import CsvWriter
 from skin_gradio.images import UnusableImage, read_picture
 from skin_gradio.ui import charts, markup, own_labels, single
 from skin_gradio.ui.runs import Run
@@ -42,7 +43,7 @@ def write_csv(run: Run) -> str:
         prior = run.prior
         path = run.csv(prior)
         partial = path.with_suffix(".partial")
-        with batch.CsvWriter(partial, run.classifier.model) as writer:
+        with CsvWriter(partial, run.classifier.model) as writer:
             for row in run.rows.all(prior):
                 writer.write(row)
         partial.replace(path)
