@@ -111,8 +111,8 @@ class Experiment:
     """Keep of each class only as many pictures of a part as its rarest class has."""
     start: str = "imagenet"
     """`imagenet` (the file in STARTING_WEIGHTS_DIR, else Keras' download), `random`, the path of a weights file for the
-    backbone (`.h5`), or what it goes on from, of the same network: the folder of a run (`runs/NAME`), whose best weights
-    are taken, or a finished model: a bundled one's name, a model folder or a Hub id (`training.starting`)."""
+    backbone (`.h5`), or what it goes on from, of the same network: the folder of a run (`runs/NAME`), whose best
+    weights are taken, or a finished model: a bundled one's name, a model folder or a Hub id (`training.starting`)."""
     epoch_pictures: int = 7000
     """Training pictures drawn per epoch."""
     batch_size: int = 32

@@ -1,9 +1,9 @@
 """Going on from a finished model folder: the bundled default, one of one's own, or one of the Hub.
 
 A model folder holds the network without its last batch normalisation, which the export folds into the layer behind it
-(`training.export.inference_model`). Here it is unfolded again: the normalisation gets the mean and the variance that the
-pooled features have on training pictures, and the layer behind it what makes up for that. So the first step sees the
-model's own answers, at equal priors, and the head learns at the pace that it had when it was trained.
+(`training.export.inference_model`). Here it is unfolded again: the normalisation gets the mean and the variance that
+the pooled features have on training pictures, and the layer behind it what makes up for that. So the first step sees
+the model's own answers, at equal priors, and the head learns at the pace that it had when it was trained.
 """
 
 from collections.abc import Sequence

@@ -67,16 +67,19 @@ def test_a_run_goes_on_from_a_folder_and_says_so(shipped, hidden_units, tmp_path
 
 
 def test_other_classes_take_over_the_backbone_alone(shipped, hidden_units):
-    from training import networks
-
-    model = networks.build("tiny", 2, hidden_units, 0.0, "random")
-    before = [layer.get_weights() for layer in model.layers if layer.name in ("normalise", "hidden", "logits")]
-    starting.continue_from(model, shipped, ("benign", "malignant"), list(tiny.data()[0]), 32)
-    after = [layer.get_weights() for layer in model.layers if layer.name in ("normalise", "hidden", "logits")]
-    for one, other in zip(sum(before, []), sum(after, []), strict=True):
-        np.testing.assert_array_equal(one, other)
     import keras
 
+    from training import networks
+
+    def head():
+        layers = [layer for layer in model.layers if layer.name in ("normalise", "hidden", "logits")]
+        return [values for layer in layers for values in layer.get_weights()]
+
+    model = networks.build("tiny", 2, hidden_units, 0.0, "random")
+    before = head()
+    starting.continue_from(model, shipped, ("benign", "malignant"), list(tiny.data()[0]), 32)
+    for one, other in zip(before, head(), strict=True):
+        np.testing.assert_array_equal(one, other)
     graph = keras.saving.load_model(shipped.file("model.keras"))
     taken, given = (one.get_layer("backbone").get_weights() for one in (model, graph))
     for one, other in zip(taken, given, strict=True):
@@ -88,11 +91,12 @@ def test_another_network_or_head_is_refused_by_name(shipped, hidden_units):
 
     networks.BACKBONES["residual"] = tiny.ResidualBackbone()
     pictures = list(tiny.data()[0])
+    other_network = networks.build("residual", 7, hidden_units, 0.0, "random")
+    other_head = networks.build("tiny", 7, 3, 0.0, "random")
     with pytest.raises(UserError, match=r"shipped holds no residual"):
-        other = networks.build("residual", 7, hidden_units, 0.0, "random")
-        starting.continue_from(other, shipped, lesions.CODES, pictures, 32)
+        starting.continue_from(other_network, shipped, lesions.CODES, pictures, 32)
     with pytest.raises(UserError, match=rf"has {hidden_units} hidden units, tiny has 3; set hidden_units"):
-        starting.continue_from(networks.build("tiny", 7, 3, 0.0, "random"), shipped, lesions.CODES, pictures, 32)
+        starting.continue_from(other_head, shipped, lesions.CODES, pictures, 32)
 
 
 def test_what_is_no_model_folder_is_left_to_the_others(tmp_path):
@@ -101,5 +105,3 @@ def test_what_is_no_model_folder_is_left_to_the_others(tmp_path):
     assert starting.shipped_model(DEFAULT_MODEL).path == BUNDLED / DEFAULT_MODEL
     with pytest.raises(UserError, match=r"^start: There is no model 'nothing'"):
         starting.shipped_model("nothing")
-
-
