@@ -41,4 +41,4 @@ class LeanSession(SessionState):
 def keep_sessions_lean() -> None:
     """Make this process' Gradio use this class for every session."""
     for module in (state_holder, route_utils, blocks):
-        module.SessionState = LeanSession  # type: ignore[misc]
+        vars(module)[SessionState.__name__] = LeanSession

@@ -1,10 +1,10 @@
 """A MobileNetV2 that learns from an average of larger models as well as from the labels.
 
-    python -m training.average runs/weights/mobilenet_v2 runs/weights/densenet121 --name teacher --weights runs/weights
     python -m training.train mobilenet_v2_distilled
 
-It goes on from `runs/mobilenet_v2`. The teacher is asked about each training picture once, before the first epoch.
-More blur and JPEG than `mobilenet_v2` had, to both of which that one lost more than its predecessor.
+It goes on from the default, `weights/mobilenet_v2`, and learns from the larger model, `weights/ensemble`, which is
+asked about each training picture once, before the first epoch. More blur and JPEG than `mobilenet_v2` had, to both of
+which that one lost more than its predecessor.
 Hardware, duration and score: a proposal, not trained yet.
 """
 
@@ -16,8 +16,8 @@ from training.experiments import mobilenet_v2
 EXPERIMENT = replace(
     mobilenet_v2.EXPERIMENT,
     name="mobilenet_v2_distilled",
-    start="runs/mobilenet_v2",
+    start="mobilenet_v2",
     stages=(Stage(size=160, epochs=6), Stage(size=224, epochs=4)),
-    teacher="runs/weights/teacher",
+    teacher="ensemble",
     augmentation=replace(mobilenet_v2.EXPERIMENT.augmentation, blur=0.4, jpeg=0.45),
 )
