@@ -35,6 +35,7 @@ SHOWN = {
     "equal_balanced_accuracy": "BACC, equal priors",
     "equal_macro_auroc": "macro AUROC",
     "auroc_mel": "melanoma AUROC",
+    "auroc_bkl": "benign keratosis AUROC",
     "malignant_auroc": "malignant AUROC",
     "binary_equal_balanced_accuracy": "benign/malignant BACC, equal priors",
     "binary_auroc": "benign/malignant AUROC",

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,3 +106,23 @@ def test_what_is_no_model_folder_is_left_to_the_others(tmp_path):
     assert starting.shipped_model(DEFAULT_MODEL).path == BUNDLED / DEFAULT_MODEL
     with pytest.raises(UserError, match=r"^start: There is no model 'nothing'"):
         starting.shipped_model("nothing")
+
+
+KEPT = sorted((Path(starting.__file__).parent / "checkpoints").glob("*/progress.json"))
+
+
+@pytest.mark.parametrize("kept", KEPT, ids=[kept.parent.name for kept in KEPT])
+def test_a_kept_run_is_a_finished_one_of_its_experiment_and_only_has_to_be_exported(kept):
+    from training.experiment import complete
+    from training.fit import build, read_progress
+    from training.train import load_experiments
+
+    experiment, progress = load_experiments()[kept.parent.name], read_progress(kept.parent)
+    assert complete(json.loads(progress.fingerprint)[0]) == experiment.as_dict()
+    assert progress.epoch == experiment.epochs == len(progress.history)
+    weights = kept.parent / progress.best_file
+    assert weights.stat().st_size < 50_000_000
+    model = build(experiment, len(lesions.CODES), started=False)
+    before = model.get_weights()
+    model.load_weights(weights)
+    assert not any(np.array_equal(one, other) for one, other in zip(before, model.get_weights(), strict=True))

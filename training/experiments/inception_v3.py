@@ -1,9 +1,10 @@
-"""InceptionV3 on both collections, all layers from the start: what the larger model adds to the default.
+"""InceptionV3 on both collections, all layers from the start: a second opinion beside the default.
 
     python -m training.train inception_v3 --weights runs/weights
-    python -m training.average mobilenet_v2 runs/weights/inception_v3 --name ensemble
-    python -m training.halve ensemble
+    python -m training.average mobilenet_v2 runs/weights/inception_v3 --name ensemble --weights runs/weights
 
+The run's best weights are kept in `training/checkpoints`: with `--output training/checkpoints` the first command only
+exports them.
 Hardware and duration: two CPU cores that did other work as well, TensorFlow backend, 95 minutes.
 Score: best at epoch 10 of 15, validation BACC 0.727 over both collections (HAM10000 0.728, ISIC 2017 0.621); by itself
 it was not measured on a test part. Its input is as large as what it was trained on last: at 224 px its validation BACC
