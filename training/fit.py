@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +77,10 @@ def fit(
     if not _is_of(progress.fingerprint, experiment, data_fingerprint):
         raise ResumeError(f"{folder} holds a run of another experiment or other data; use --fresh to replace it.")
     keras.utils.set_random_seed(experiment.seed)
-    model = build(experiment, len(codes))
-    if not progress.state_file and (shipped := starting.shipped_model(experiment.start)):
+    shipped = starting.shipped_model(experiment.start)
+    # A finished model's weights are put in below, which takes training pictures.
+    model = build(replace(experiment, start="random") if shipped else experiment, len(codes))
+    if shipped and not progress.state_file:
         starting.continue_from(model, shipped, codes, train.pictures, experiment.stages[0].size)
     compiled_for = None
     for stage, first, end in experiment.stage_bounds():
@@ -117,18 +119,13 @@ def fit(
 
 
 def build(experiment: Experiment, classes: int, started: bool = True) -> Any:
-    """Return the experiment's network as it starts; with `started` false, of any weights, float32, skipping nothing.
-
-    One that starts from a model folder has yet to get its weights, for which `training.starting` wants pictures.
-    """
+    """Return the experiment's network as it starts; with `started` false, of any weights, float32, skipping nothing."""
     import keras
 
-    from training import networks, starting
+    from training import networks
 
     keras.config.set_dtype_policy(experiment.precision if started else "float32")
     start, depth = (experiment.start, experiment.stochastic_depth) if started else ("random", 0.0)
-    if starting.shipped_model(start):
-        start = "random"
     model = networks.build(experiment.network, classes, experiment.hidden_units, experiment.dropout, start, depth)
     keras.config.set_dtype_policy("float32")
     return model
