@@ -1,7 +1,7 @@
 """Join several finished models into one model folder that answers with their average.
 
     python -m training.average mobilenet_v2 runs/weights/densenet121 --name average
-    python -m training.average mobilenet_v2 runs/weights/densenet121 --name average --fit-shares
+    python -m training.average mobilenet_v2 runs/weights/densenet121 --name average --fit-shares --half-precision
 
 The members' logits at equal priors are averaged (a geometric mean of what they say), and the average is calibrated on
 validation pictures as a trained network is; input gate, eight views and prediction sets are fitted as well. The folder
@@ -51,6 +51,8 @@ class AverageCommand:
     """Folder that holds the named collections' folders; their environment variables, else `data`, when not given."""
     weights: Path = Path("weights")
     """The model folder is written to WEIGHTS/NAME."""
+    half_precision: bool = False
+    """Store the weights as float16: files of half the size. They are rounded before anything is fitted to them."""
     backend: Backend = "tensorflow"
     """Keras' backend (unless KERAS_BACKEND says otherwise)."""
 
@@ -159,6 +161,7 @@ def described(
             "collections": [source.title for source in sources],
             "members": members,
             "shares_fitted": command.fit_shares,
+            "half_precision": command.half_precision,
             "validation_balanced_accuracy": _score(logits, seen),
             "seconds": sum(one["seconds"] for one in trained),
             "hardware": " and ".join(dict.fromkeys(one["hardware"] for one in trained)),
@@ -180,7 +183,7 @@ def main() -> None:
     sources = [collection.load(name, command.data) for name in names]
     from training import export, refit
 
-    members = open_members(models)
+    members = open_members(models, command.half_precision)
     seen = look(members, sources, models[0].codes)
     if command.fit_shares:
         shares = calibrate.fit_shares(seen.logits, seen.labels, seen.mixes)
@@ -191,7 +194,8 @@ def main() -> None:
     print(f"average: validation BACC {document['training']['validation_balanced_accuracy']:.3f}", flush=True)
     folder = command.weights / command.name
     prior = np.array(models[0].prior)
-    export.write_folder(average_model(members, shares, prior, calibration, command.name), document, folder)
+    graph = average_model(members, shares, prior, calibration, command.name)
+    export.write_folder(graph, document, folder, command.half_precision)
     refit.refit_folder(folder, sources)
     print(f"model folder written: {folder}; measure it with python -m training.evaluate")
 

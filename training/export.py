@@ -17,6 +17,7 @@ from skin_gradio.engines import OUTPUTS
 from skin_gradio.models import FORMAT_VERSION, sha256
 from training import calibrate, card
 from training.experiment import Experiment
+from training.half_precision import store_keras, store_onnx
 
 TASKS = {
     "diagnosis": "diagnosis of pigmented skin lesions in dermatoscopic pictures",
@@ -243,17 +244,21 @@ def circumstances() -> dict[str, Any]:
     }
 
 
-def write_folder(graph: Any, document: dict[str, Any], folder: Path) -> None:
+def write_folder(graph: Any, document: dict[str, Any], folder: Path, half_precision: bool = False) -> None:
     """Write a model folder of a graph with the contract's outputs; an older one of the name is replaced at the end.
 
     Args:
         graph: Keras model, see `inference_model`.
         document: model.json without its checksums.
         folder: the model folder.
+        half_precision: store as float16 what loses nothing by it, see `training.half_precision`.
     """
     with replacing(folder) as partial:
         graph.save(partial / "model.keras")
         write_onnx(graph, partial / "model.onnx")
+        if half_precision:
+            store_keras(partial / "model.keras")
+            store_onnx(partial / "model.onnx")
         write_document(partial, with_checksums(document, partial))
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from skin_gradio.models import ModelFolder
 from training import calibrate
+from training.half_precision import rounded
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,12 @@ class Member:
     bias: np.ndarray
 
 
-def open_member(model: ModelFolder, name: str) -> Member:
-    """Return a model's network, called `name`, and its last layer."""
+def open_member(model: ModelFolder, name: str, half_precision: bool = False) -> Member:
+    """Return a model's network, called `name`, and its last layer; with weights rounded to half precision if asked."""
     import keras
 
     graph = keras.saving.load_model(model.file("model.keras"), compile=False, safe_mode=True)
+    graph = rounded(graph) if half_precision else graph
     last = graph.get_layer("probabilities")
     outputs = {"hidden": last.input, **{key: graph.output[key] for key in ("heatmaps", "embedding")}}
     network = keras.Model(graph.input, outputs, name=name)
@@ -37,9 +39,9 @@ def open_member(model: ModelFolder, name: str) -> Member:
     return Member(network, model.input_size, kernel, bias - np.log(model.prior))
 
 
-def open_members(models: Sequence[ModelFolder]) -> list[Member]:
+def open_members(models: Sequence[ModelFolder], half_precision: bool = False) -> list[Member]:
     """Return the models' networks, each with a name of its own."""
-    return [open_member(model, f"member_{place}") for place, model in enumerate(models)]
+    return [open_member(model, f"member_{place}", half_precision) for place, model in enumerate(models)]
 
 
 def average_model(

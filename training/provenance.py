@@ -32,6 +32,11 @@ def _training_of_average(document: dict[str, Any]) -> str:
     training = document["training"]
     members = ", ".join(f"`{one['name']}` ({one['share']:.3f})" for one in training["members"])
     chosen = "fitted on validation pictures" if training["shares_fitted"] else "given"
+    stored = (
+        "- Weights: rounded to half precision before anything was fitted to them, and stored as such.\n"
+        if training.get("half_precision")
+        else ""
+    )
     return (
         f"{_data(training)}"
         f"- Members and their shares, {chosen}: {members}. model.json holds the training record of each;"
@@ -39,7 +44,7 @@ def _training_of_average(document: dict[str, Any]) -> str:
         "- Command: `python -m training.average`. The members' logits at equal priors are averaged (validation BACC"
         f" {training['validation_balanced_accuracy']:.3f}); the collection's prior is put back when temperature"
         f" ({document['calibration']['temperature']:.3f}) and class biases are fitted on validation pictures.\n"
-        f"{_versions(training)}"
+        f"{stored}{_versions(training)}"
     )
 
 

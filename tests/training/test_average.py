@@ -143,6 +143,23 @@ def test_the_command_writes_a_folder_that_answers_alike_on_every_engine(
     assert "average: validation BACC" in capsys.readouterr().out
 
 
+def test_half_precision_is_rounded_before_it_is_fitted_so_files_are_small_and_agree(
+    models, source, pictures, tmp_path, monkeypatch
+):
+    from training import half_precision
+
+    monkeypatch.setattr(half_precision, "MIN_VALUES", 50)
+    whole = run([models[0], models[2]], source, tmp_path / "whole", monkeypatch)
+    model = run([models[0], models[2]], source, tmp_path / "half", monkeypatch, "--half-precision")
+    onnx, keras = OnnxEngine(model).run(pictures), KerasEngine(model).run(pictures)
+    np.testing.assert_allclose(onnx.probabilities, keras.probabilities, atol=1e-5)
+    assert 0 < np.abs(onnx.probabilities - OnnxEngine(whole).run(pictures).probabilities).max() < 0.01
+    for name in ("model.keras", "model.onnx"):
+        assert model.file(name).stat().st_size < whole.file(name).stat().st_size
+    assert "rounded to half precision" in (model.path / "README.md").read_text()
+    assert "half precision" not in (whole.path / "README.md").read_text()
+
+
 def test_calibration_and_points_are_those_of_the_shipped_graph(models, source, tmp_path, monkeypatch):
     """The answers to the validation pictures, by the graph, have the sensitivity that model.json claims."""
     model = run([models[0], models[2]], source, tmp_path, monkeypatch, "--shares", "1", "3")
