@@ -2,18 +2,21 @@
 
     python -m training.average mobilenet_v2 runs/weights/densenet121 --name average
     python -m training.average mobilenet_v2 runs/weights/densenet121 --name average --fit-shares --half-precision
+    python -m training.average mobilenet_v2 runs/weights/my_mobilenet --name between --of weights
 
 The members' logits at equal priors are averaged (a geometric mean of what they say), and the average is calibrated on
 validation pictures as a trained network is; input gate, eight views and prediction sets are fitted as well. The folder
 is like any other: one graph of stock layers, one forward pass. It takes the size of its largest member, and shrinks the
 picture for the others as an upload is shrunk. As a teacher (`--teacher` of `training.train`) it is one too.
+
+Of models that went on from one start, the weights can be averaged instead (`--of weights`).
 """
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
@@ -24,7 +27,15 @@ from training import calibrate, collection, examples, metrics
 from training.collection import Collection
 from training.command import UserError, run_command
 from training.experiment import Backend
-from training.members import Member, average_model, balanced_logits, open_members
+from training.members import (
+    Member,
+    average_model,
+    balanced_logits,
+    in_half_precision,
+    mean_of_weights,
+    open_members,
+    single_model,
+)
 
 
 class AverageError(UserError):
@@ -40,6 +51,9 @@ class AverageCommand:
     the average's."""
     name: str
     """Name of the new model folder."""
+    of: Literal["answers", "weights"] = "answers"
+    """What is averaged. `weights` are those of models of one network that went on from one start (model soup, Wortsman
+    et al., arXiv:2203.05482): the average is as small and as fast as one of them."""
     shares: tuple[float, ...] = ()
     """Weight of each model; all the same when not given."""
     fit_shares: bool = False
@@ -100,8 +114,9 @@ def chosen_shares(command: AverageCommand) -> np.ndarray:
     shares = np.array(command.shares or [1.0] * len(command.models))
     if len(shares) != len(command.models) or not np.isfinite(shares).all() or (shares <= 0).any():
         raise AverageError(f"--shares wants one number above 0 for each of the {len(command.models)} models.")
-    if command.shares and command.fit_shares:
-        raise AverageError("--shares and --fit-shares exclude each other.")
+    if command.fit_shares and (command.shares or command.of == "weights"):
+        other = "--shares" if command.shares else "--of weights"
+        raise AverageError(f"--fit-shares and {other} exclude each other.")
     return np.asarray(shares / shares.sum())
 
 
@@ -127,17 +142,18 @@ def described(
     models: Sequence[ModelFolder],
     sources: Sequence[Collection],
     seen: Seen,
+    logits: np.ndarray,
     shares: np.ndarray,
     calibration: calibrate.Calibration,
 ) -> dict[str, Any]:
     """Return the model.json of an average, without checksums and what `training.refit` adds.
 
-    Operating points and prediction sets are chosen on the first collection's pictures.
+    Operating points and prediction sets are chosen on the first collection's pictures, by `logits`, float (n, classes),
+    which are the average's at equal priors.
     """
     from training import export
 
     codes, prior = models[0].codes, np.array(models[0].prior)
-    logits = np.tensordot(shares, seen.logits, axes=1)
     task = "malignancy" if set(codes) == set(lesions.TASKS["malignancy"]) else "diagnosis"
     trained = [model.card["training"] for model in models]
     members = [
@@ -153,13 +169,14 @@ def described(
         **export.identity(command.name, task),
         **export.fitted(codes, prior, calibration, logits[: seen.first], seen.labels[: seen.first]),
         "input_size": max(model.input_size for model in models),
-        "parameters": sum(model.card["parameters"] for model in models),
+        "parameters": sum(model.card["parameters"] for model in (models if command.of == "answers" else models[:1])),
         "training": {
             "experiment": {"name": command.name, "collections": [source.name for source in sources]},
             **export.circumstances(),
             "data_fingerprint": examples.fingerprint(sources),
             "collections": [source.title for source in sources],
             "members": members,
+            "average_of": command.of,
             "shares_fitted": command.fit_shares,
             "half_precision": command.half_precision,
             "validation_balanced_accuracy": _score(logits, seen),
@@ -183,18 +200,30 @@ def main() -> None:
     sources = [collection.load(name, command.data) for name in names]
     from training import export, refit
 
-    members = open_members(models, command.half_precision)
-    seen = look(members, sources, models[0].codes)
+    parts, part_shares = open_members(models), shares
+    if command.of == "weights":
+        try:
+            parts, part_shares = [mean_of_weights(parts, shares)], np.ones(1)
+        except ValueError as error:
+            raise AverageError(f"The models' weights cannot be averaged: {error}.") from None
+    if command.half_precision:
+        parts = [in_half_precision(part) for part in parts]
+    seen = look(parts, sources, models[0].codes)
     if command.fit_shares:
-        shares = calibrate.fit_shares(seen.logits, seen.labels, seen.mixes)
-    calibration = calibrate.fit(np.tensordot(shares, seen.logits, axes=1), seen.labels, seen.mixes)
-    document = described(command, models, sources, seen, shares, calibration)
-    for model, share, logits in zip(models, shares, seen.logits, strict=True):
-        print(f"{model.name}: share {share:.3f}, validation BACC {_score(logits, seen):.3f}", flush=True)
+        part_shares = shares = calibrate.fit_shares(seen.logits, seen.labels, seen.mixes)
+    logits = np.tensordot(part_shares, seen.logits, axes=1)
+    calibration = calibrate.fit(logits, seen.labels, seen.mixes)
+    document = described(command, models, sources, seen, logits, shares, calibration)
+    if command.of == "answers":
+        for model, share, one in zip(models, shares, seen.logits, strict=True):
+            print(f"{model.name}: share {share:.3f}, validation BACC {_score(one, seen):.3f}", flush=True)
     print(f"average: validation BACC {document['training']['validation_balanced_accuracy']:.3f}", flush=True)
     folder = command.weights / command.name
     prior = np.array(models[0].prior)
-    graph = average_model(members, shares, prior, calibration, command.name)
+    if command.of == "weights":
+        graph = single_model(parts[0], prior, calibration, command.name)
+    else:
+        graph = average_model(parts, shares, prior, calibration, command.name)
     export.write_folder(graph, document, folder, command.half_precision)
     refit.refit_folder(folder, sources)
     print(f"model folder written: {folder}; measure it with python -m training.evaluate")

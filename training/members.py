@@ -1,7 +1,7 @@
 """The graph of an average: several models' networks in one, up to a common last layer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,12 +26,11 @@ class Member:
     bias: np.ndarray
 
 
-def open_member(model: ModelFolder, name: str, half_precision: bool = False) -> Member:
-    """Return a model's network, called `name`, and its last layer; with weights rounded to half precision if asked."""
+def open_member(model: ModelFolder, name: str) -> Member:
+    """Return a model's network, called `name`, and its last layer."""
     import keras
 
     graph = keras.saving.load_model(model.file("model.keras"), compile=False, safe_mode=True)
-    graph = rounded(graph) if half_precision else graph
     last = graph.get_layer("probabilities")
     outputs = {"hidden": last.input, **{key: graph.output[key] for key in ("heatmaps", "embedding")}}
     network = keras.Model(graph.input, outputs, name=name)
@@ -39,9 +38,37 @@ def open_member(model: ModelFolder, name: str, half_precision: bool = False) -> 
     return Member(network, model.input_size, kernel, bias - np.log(model.prior))
 
 
-def open_members(models: Sequence[ModelFolder], half_precision: bool = False) -> list[Member]:
+def open_members(models: Sequence[ModelFolder]) -> list[Member]:
     """Return the models' networks, each with a name of its own."""
-    return [open_member(model, f"member_{place}", half_precision) for place, model in enumerate(models)]
+    return [open_member(model, f"member_{place}") for place, model in enumerate(models)]
+
+
+def in_half_precision(member: Member) -> Member:
+    """Return a member whose network's large arrays hold float16 values."""
+    return replace(member, network=rounded(member.network))
+
+
+def mean_of_weights(members: Sequence[Member], shares: np.ndarray) -> Member:
+    """Return one network whose weights are the members' mean.
+
+    Args:
+        members: models of one network, that went on from one start: between others lies nothing that works.
+        shares: float (members,), sum 1.
+
+    Raises ValueError where the members are not of one network.
+    """
+    import keras
+
+    first = members[0]
+    weights = [member.network.get_weights() for member in members]
+    shapes = [[array.shape for array in each] + [member.size] for each, member in zip(weights, members, strict=True)]
+    if any(one != shapes[0] for one in shapes):
+        raise ValueError("their networks or input sizes differ")
+    network = keras.models.clone_model(first.network)
+    network.set_weights([sum(s * a for s, a in zip(shares, each, strict=True)) for each in zip(*weights, strict=True)])
+    kernel = np.tensordot(shares, np.stack([member.kernel for member in members]), axes=1)
+    bias = np.tensordot(shares, np.stack([member.bias for member in members]), axes=1)
+    return Member(network, first.size, kernel, bias)
 
 
 def average_model(
@@ -98,6 +125,24 @@ def average_model(
     return model
 
 
+def single_model(member: Member, prior: np.ndarray, calibration: calibrate.Calibration, name: str) -> Any:
+    """Return the shipped graph of one network, whose layers are at its top level; see `average_model`."""
+    import keras
+
+    probabilities = keras.layers.Dense(len(prior), activation="softmax", name="probabilities")
+    scale = 1 / calibration.temperature
+    found = member.network.output
+    outputs = {
+        "probabilities": probabilities(found["hidden"]),
+        "heatmaps": keras.layers.Rescaling(scale, name="scaled_heatmaps")(found["heatmaps"]),
+        "embedding": found["embedding"],
+    }
+    values = scale * member.kernel, scale * member.bias + calibration.bias + np.log(prior)
+    model = keras.Model(member.network.input, outputs, name=name)
+    probabilities.set_weights([np.array(value, np.float32) for value in values])
+    return model
+
+
 def _shrunk(pictures: Any, size: int) -> Any:
     """Return uint8 (n, size, size, 3): the resize that uploads get, to within rounding."""
     import keras
@@ -138,6 +183,6 @@ def balanced_logits(members: Sequence[Member], pictures: np.ndarray) -> np.ndarr
     import keras
 
     shown = keras.Input(pictures.shape[1:], dtype="uint8")
-    hidden = keras.Model(shown, [member.network(_shrunk(shown, member.size))["hidden"] for member in members])
-    found = hidden.predict(pictures, batch_size=32, verbose=0)
-    return np.stack([values @ member.kernel + member.bias for values, member in zip(found, members, strict=True)])
+    hidden = {str(place): one.network(_shrunk(shown, one.size))["hidden"] for place, one in enumerate(members)}
+    found = keras.Model(shown, hidden).predict(pictures, batch_size=32, verbose=0)
+    return np.stack([found[str(place)] @ one.kernel + one.bias for place, one in enumerate(members)])

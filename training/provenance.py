@@ -11,6 +11,8 @@ def origin(document: dict[str, Any]) -> str:
     measures = f"({document['parameters']:,} parameters, {document['input_size']} px)"
     if "members" in training:
         names = " and ".join(f"`{member['name']}`" for member in training["members"])
+        if training.get("average_of") == "weights":
+            return f"The mean of the weights of {names} {measures}; they learned from"
         return f"The average of {names} {measures}, in one graph; they learned from"
     experiment = training["experiment"]
     origin = "trained from scratch on" if experiment["start"] == "random" else "all layers fine-tuned on"
@@ -31,6 +33,7 @@ def _versions(training: dict[str, Any]) -> str:
 def _training_of_average(document: dict[str, Any]) -> str:
     training = document["training"]
     members = ", ".join(f"`{one['name']}` ({one['share']:.3f})" for one in training["members"])
+    averaged = "weights" if training.get("average_of") == "weights" else "logits at equal priors"
     chosen = "fitted on validation pictures" if training["shares_fitted"] else "given"
     stored = (
         "- Weights: rounded to half precision before anything was fitted to them, and stored as such.\n"
@@ -41,7 +44,7 @@ def _training_of_average(document: dict[str, Any]) -> str:
         f"{_data(training)}"
         f"- Members and their shares, {chosen}: {members}. model.json holds the training record of each;"
         f" {training['seconds'] / 60:.0f} minutes together on {training['hardware']}.\n"
-        "- Command: `python -m training.average`. The members' logits at equal priors are averaged (validation BACC"
+        f"- Command: `python -m training.average`. The members' {averaged} are averaged (validation BACC"
         f" {training['validation_balanced_accuracy']:.3f}); the collection's prior is put back when temperature"
         f" ({document['calibration']['temperature']:.3f}) and class biases are fitted on validation pictures.\n"
         f"{stored}{_versions(training)}"

@@ -160,6 +160,46 @@ def test_half_precision_is_rounded_before_it_is_fitted_so_files_are_small_and_ag
     assert "half precision" not in (whole.path / "README.md").read_text()
 
 
+def test_the_mean_of_weights_is_one_network_between_its_members(models, source, pictures, tmp_path, monkeypatch):
+    pair = [models[0], write_model(tmp_path, "sister", 32, 0, 4)]
+    model = run(pair, source, tmp_path / "mean", monkeypatch, "--of", "weights", "--shares", "1", "3")
+    onnx, keras = OnnxEngine(model).run(pictures), KerasEngine(model).run(pictures)
+    np.testing.assert_allclose(onnx.probabilities, keras.probabilities, atol=1e-5)
+    assert model.card["parameters"] == models[0].card["parameters"]
+    # The tiny backbones are the same, so here the last layers alone are averaged, and the logits with them.
+    logits = [np.log(KerasEngine(one).run(pictures).probabilities) - np.log(one.prior) for one in pair]
+    found = np.log(onnx.probabilities) - np.log(model.prior) - model.card["calibration"]["bias"]
+    expected = (logits[0] + 3 * logits[1]) / 4 / model.card["calibration"]["temperature"]
+    np.testing.assert_allclose(found - found[:, :1], expected - expected[:, :1], atol=1e-3)
+    said = (model.path / "README.md").read_text()
+    assert "The mean of the weights of `one` and `sister`" in said
+    assert "The members' weights are averaged" in said
+    assert model.card["training"]["average_of"] == "weights"
+    maps = (KerasEngine(pair[0]).run(pictures).heatmaps + 3 * KerasEngine(pair[1]).run(pictures).heatmaps) / 4
+    np.testing.assert_allclose(onnx.heatmaps, maps / model.card["calibration"]["temperature"], rtol=1e-3, atol=1e-3)
+
+
+def test_training_goes_on_from_a_mean_of_weights(models, source, tmp_path, monkeypatch):
+    from training import starting
+
+    model = run(
+        [models[0], write_model(tmp_path, "sister", 32, 0, 4)], source, tmp_path, monkeypatch, "--of", "weights"
+    )
+    pictures = tiny.data(per_class=6, side=32, seed=3)[0]
+    learner = tiny.build()
+    starting.continue_from(learner, model, lesions.CODES, list(pictures), 32)
+    logits = learner.predict(pictures, verbose=0)
+    probabilities = KerasEngine(model).run(pictures).probabilities
+    expected = np.log(probabilities) - np.log(model.prior)
+    np.testing.assert_allclose(logits - logits[:, :1], expected - expected[:, :1], atol=1e-3)
+
+
+@pytest.mark.parametrize("other", [1, 2], ids=["another head", "another size"])
+def test_weights_of_different_networks_are_not_averaged(models, source, other, tmp_path, monkeypatch):
+    with pytest.raises(average.AverageError, match="networks or input sizes differ"):
+        run([models[0], models[other]], source, tmp_path, monkeypatch, "--of", "weights")
+
+
 def test_calibration_and_points_are_those_of_the_shipped_graph(models, source, tmp_path, monkeypatch):
     """The answers to the validation pictures, by the graph, have the sensitivity that model.json claims."""
     model = run([models[0], models[2]], source, tmp_path, monkeypatch, "--shares", "1", "3")
@@ -225,10 +265,16 @@ def test_models_that_do_not_fit_together_are_refused(models, change, reason, tmp
 
 
 @pytest.mark.parametrize(
-    "options", [{"shares": (1.0,)}, {"shares": (1.0, 0.0)}, {"shares": (1.0, 2.0), "fit_shares": True}]
+    "options",
+    [
+        {"shares": (1.0,)},
+        {"shares": (1.0, 0.0)},
+        {"shares": (1.0, 2.0), "fit_shares": True},
+        {"of": "weights", "fit_shares": True},
+    ],
 )
 def test_shares_that_make_no_sense_are_refused(models, options):
-    with pytest.raises(average.AverageError, match="--shares"):
+    with pytest.raises(average.AverageError, match="-shares"):
         average.chosen_shares(command(models[:2], **options))
 
 
