@@ -76,6 +76,8 @@ def fit(
     progress = Progress(**found)
     if not _is_of(progress.fingerprint, experiment, data_fingerprint):
         raise ResumeError(f"{folder} holds a run of another experiment or other data; use --fresh to replace it.")
+    if progress.epoch >= experiment.epochs:
+        return progress
     keras.utils.set_random_seed(experiment.seed)
     shipped = starting.shipped_model(experiment.start)
     # A finished model's weights are put in below, which takes training pictures.

@@ -89,6 +89,13 @@ def test_a_finished_run_started_again_trains_no_more(unbroken):
     assert json.loads((unbroken / "progress.json").read_text()) == before
 
 
+def test_a_finished_run_wants_nothing_that_it_started_from(unbroken, monkeypatch):
+    from training import fit
+
+    monkeypatch.setattr(fit, "build", lambda *arguments: pytest.fail("a network is built"))
+    assert tiny.train(unbroken).epoch == tiny.EXPERIMENT.epochs
+
+
 def test_a_folder_of_another_experiment_is_refused(unbroken):
     with pytest.raises(ResumeError, match="another experiment"):
         tiny.train(unbroken, replace(tiny.EXPERIMENT, dropout=0.5))

@@ -1,8 +1,9 @@
-"""The default model: MobileNetV2, small enough for two CPU cores, on pictures of two collections.
+"""MobileNetV2, small enough for two CPU cores, on pictures of two collections, varied as other cameras would.
 
-    python -m training.train mobilenet_v2_ham10000
-    python -m training.train mobilenet_v2
+    python -m training.train mobilenet_v2_ham10000 --weights runs/weights
+    python -m training.train mobilenet_v2 --name mobilenet_v2_cameras --weights runs/weights
 
+It was the default until `mobilenet_v2_distilled` went on from it, and makes two thirds of the present one.
 The second command goes on from the first one's best weights, with pictures of other cameras and stronger variation.
 Hardware and duration: two CPU cores that did other work as well, TensorFlow backend, 96 minutes after the first's 85.
 Score: validation BACC 0.753 over both collections (HAM10000 0.759, ISIC 2017 0.635); test BACC 0.781 (0.740 to

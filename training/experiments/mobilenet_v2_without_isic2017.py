@@ -1,4 +1,4 @@
-"""The default's recipe without ISIC 2017: what carries over to cameras that no training picture came from.
+"""The recipe `mobilenet_v2` without ISIC 2017: what carries over to cameras that no training picture came from.
 
     python -m training.train mobilenet_v2_without_isic2017
     python -m training.compare runs/weights/mobilenet_v2_ham10000 runs/weights/mobilenet_v2_without_isic2017 \
