@@ -22,10 +22,13 @@ PRIOR = np.array([0.03, 0.05, 0.11, 0.01, 0.11, 0.67, 0.02])
 CALIBRATION = calibrate.Calibration(1.3, np.linspace(-0.5, 0.5, 7))
 
 
-def write_model(folder, name, size, hidden_units, seed):
-    """A model folder of a tiny network; its own calibration and weights differ with the seed."""
+def write_model(folder, name, size, hidden_units, seed, other_backbone=False):
+    """A model folder of a tiny network; its own calibration and last layer differ with the seed."""
     network = tiny.build(hidden_units)
     rng = np.random.default_rng(seed)
+    if other_backbone:
+        backbone = network.get_layer("backbone")
+        backbone.set_weights([rng.uniform(0.1, 0.5, w.shape) for w in backbone.weights])
     last = network.get_layer("logits")
     last.set_weights([rng.normal(0, 1, w.shape) for w in last.weights])
     logits, labels = tiny.answers(rng)
@@ -177,6 +180,19 @@ def test_the_mean_of_weights_is_one_network_between_its_members(models, source, 
     assert model.card["training"]["average_of"] == "weights"
     maps = (KerasEngine(pair[0]).run(pictures).heatmaps + 3 * KerasEngine(pair[1]).run(pictures).heatmaps) / 4
     np.testing.assert_allclose(onnx.heatmaps, maps / model.card["calibration"]["temperature"], rtol=1e-3, atol=1e-3)
+
+
+def test_every_weight_of_the_backbone_is_averaged(models, source, tmp_path, monkeypatch):
+    import keras
+
+    pair = [models[0], write_model(tmp_path, "sister", 32, 0, 4, other_backbone=True)]
+    model = run(pair, source, tmp_path / "mean", monkeypatch, "--of", "weights", "--shares", "1", "3")
+    first, second, mean = (
+        keras.saving.load_model(one.file("model.keras")).get_layer("backbone").get_weights() for one in (*pair, model)
+    )
+    for a, b, found in zip(first, second, mean, strict=True):
+        assert not np.allclose(a, b)
+        np.testing.assert_allclose(found, (a + 3 * b) / 4, rtol=1e-5, atol=1e-6)
 
 
 def test_training_goes_on_from_a_mean_of_weights(models, source, tmp_path, monkeypatch):
