@@ -21,6 +21,8 @@ from training.publish import PublishCommand, PublishError
 from training.space import SOURCE
 
 ROOT = Path(__file__).parent.parent.parent
+EXPORTED = "2026-11-21"
+TAG = f"v{EXPORTED}"
 REPOSITORY = "ada/lesions"
 
 
@@ -61,7 +63,8 @@ def write_model(folder, **changes):
     (folder / "model.keras").write_bytes(np.random.default_rng(1).bytes(300_000))
     document = json.loads((BUNDLED / "mobilenet_v2" / "model.json").read_text(encoding="utf-8"))
     sums = {name: sha256(folder / name) for name in ("model.keras", "model.onnx")}
-    document |= {"name": "tiny", "input_size": 32, "sha256": sums, **changes}
+    training = document["training"] | {"exported": EXPORTED}
+    document |= {"name": "tiny", "input_size": 32, "sha256": sums, "training": training, **changes}
     del document["gate"]  # it weighs the shipped network's features
     (folder / "model.json").write_text(json.dumps(document), encoding="utf-8")
     (folder / "README.md").write_text(card.model_card(document), encoding="utf-8")
@@ -162,7 +165,7 @@ def test_a_model_is_published_privately_in_one_commit_with_the_date_of_its_expor
     assert held(hub) == bytes_of(folder)
     assert repository.private
     assert len(repository.commits) == 2
-    assert repository.tags == {"v2026-11-21": commit}
+    assert repository.tags == {TAG: commit}
 
 
 def test_public_makes_a_new_repository_public(hub, folder):
@@ -360,7 +363,7 @@ def test_a_commit_whose_answer_was_lost_is_found_again_by_the_same_command(hub, 
     assert "Whether the commit was made is not known. Run the command again" in refusal(command(folder))
     hub.faults.clear()
     commit = publish.publish(command(folder))
-    assert hub.repositories["model", REPOSITORY].tags == {"v2026-11-21": commit}
+    assert hub.repositories["model", REPOSITORY].tags == {TAG: commit}
 
 
 def test_an_upload_that_fails_once_is_tried_again(hub, folder):
@@ -403,13 +406,13 @@ def test_a_revision_that_does_not_load_back_gets_no_tag_until_it_does(hub, folde
     assert repository.tags == {}
     hub.faults.clear()
     commit = publish.publish(command(folder))
-    assert repository.tags == {"v2026-11-21": commit}
+    assert repository.tags == {TAG: commit}
 
 
 def test_a_published_tag_that_no_longer_loads_back_is_named(hub, folder):
     publish.publish(command(folder))
     hub.faults.append(Fault("GET", "signed", corrupt=True))
-    assert "is on the Hub, as v2026-11-21, but was not seen to load back" in refusal(command(folder))
+    assert f"is on the Hub, as {TAG}, but was not seen to load back" in refusal(command(folder))
 
 
 def test_the_last_good_revision_is_named_when_a_newer_one_does_not_load_back(hub, folder, tmp_path):
@@ -423,7 +426,7 @@ def test_a_tag_that_could_not_be_set_is_set_by_the_same_command(hub, folder):
     hub.faults.append(Fault("POST", "/tag/", status=500, times=1))
     assert "loads back, but has no tag. Run the command again." in refusal(command(folder))
     publish.publish(command(folder))
-    assert list(hub.repositories["model", REPOSITORY].tags) == ["v2026-11-21"]
+    assert list(hub.repositories["model", REPOSITORY].tags) == [TAG]
 
 
 def test_other_probabilities_from_the_same_files_are_noticed(folder, monkeypatch):
