@@ -7,7 +7,7 @@
 Like `mobilenet_v2` it goes on from `runs/mobilenet_v2_ham10000`, for as many epochs of as many pictures, all of them
 HAM10000's. On ISIC 2017 the first two models of the comparison differ by the stronger variation alone, the last two by
 having seen that collection's training part.
-Hardware, duration and score: not trained yet.
+Hardware, duration and score: not trained in full yet; `LOG.md` has three epochs of it.
 """
 
 from dataclasses import replace
