@@ -118,10 +118,7 @@ def average_model(
         },
         name=name,
     )
-    bias = sum(scale * member.bias for scale, member in zip(scales, members, strict=True))
-    kernel = np.concatenate([scale * member.kernel for scale, member in zip(scales, members, strict=True)])
-    values = kernel, bias + calibration.bias + np.log(prior)
-    probabilities.set_weights([np.array(value, np.float32) for value in values])
+    _fill(probabilities, members, scales, calibration.bias + np.log(prior))
     return model
 
 
@@ -130,17 +127,22 @@ def single_model(member: Member, prior: np.ndarray, calibration: calibrate.Calib
     import keras
 
     probabilities = keras.layers.Dense(len(prior), activation="softmax", name="probabilities")
-    scale = 1 / calibration.temperature
-    found = member.network.output
+    scale, found = 1 / calibration.temperature, member.network.output
     outputs = {
         "probabilities": probabilities(found["hidden"]),
         "heatmaps": keras.layers.Rescaling(scale, name="scaled_heatmaps")(found["heatmaps"]),
         "embedding": found["embedding"],
     }
-    values = scale * member.kernel, scale * member.bias + calibration.bias + np.log(prior)
     model = keras.Model(member.network.input, outputs, name=name)
-    probabilities.set_weights([np.array(value, np.float32) for value in values])
+    _fill(probabilities, [member], np.array([scale]), calibration.bias + np.log(prior))
     return model
+
+
+def _fill(layer: Any, members: Sequence[Member], scales: np.ndarray, bias: np.ndarray) -> None:
+    """Give the common last layer the members' own, scaled and side by side, and `bias`, float (classes,), besides."""
+    kernel = np.concatenate([scale * member.kernel for scale, member in zip(scales, members, strict=True)])
+    bias = bias + sum(scale * member.bias for scale, member in zip(scales, members, strict=True))
+    layer.set_weights([np.array(value, np.float32) for value in (kernel, bias)])
 
 
 def _shrunk(pictures: Any, size: int) -> Any:

@@ -19,14 +19,13 @@ Score: best at epoch 2 of 3; asked at 192 px validation BACC 0.702 over both col
 
 from dataclasses import replace
 
-from training.experiment import Stage
-from training.experiments import inception_v3
+from training.experiments import inception_v3, mobilenet_v2_distilled
 
 EXPERIMENT = replace(
     inception_v3.EXPERIMENT,
     name="inception_v3_taught",
     start="runs/weights/inception_v3",
-    stages=(Stage(size=160, epochs=3),),
+    stages=mobilenet_v2_distilled.EXPERIMENT.stages,
     teacher="runs/weights/second_ensemble",
-    augmentation=replace(inception_v3.EXPERIMENT.augmentation, blur=0.4, jpeg=0.45),
+    augmentation=mobilenet_v2_distilled.EXPERIMENT.augmentation,
 )
