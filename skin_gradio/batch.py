@@ -18,7 +18,7 @@ from PIL import Image
 from skin_gradio.archives import Item, Place, is_litter, list_entries, refused
 from skin_gradio.classifier import MODEL_FAILED, Classifier, Finding, Prior, UnusableAnswer
 from skin_gradio.engines import OnnxEngine
-from skin_gradio.images import UnusableImage, read_picture
+from skin_gradio.images import Picture, UnusableImage, read_picture
 
 THUMBNAIL_SIDE = 128
 _NOTHING = np.empty(0, np.float32)
@@ -191,7 +191,8 @@ def _prepare(item: Item, size: int, thumbnail: bool) -> _Prepared:
     try:
         picture = read_picture(item.read())
         square = _Square(picture.resized(size), picture.shorter_side)
-        return Row(name, "ok", "", None, _thumbnail(square.pixels) if thumbnail else None, place=item.place), square
+        small = _thumbnail(picture, square.pixels) if thumbnail else None
+        return Row(name, "ok", "", None, small, place=item.place), square
     except UnusableImage as reason:
         return Row(name, "failed", str(reason), None, None, reason.code), None
     except Exception as error:  # one file must not end a batch
@@ -205,9 +206,13 @@ def shown_name(item: Item) -> str:
     return item.name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _thumbnail(pixels: np.ndarray) -> bytes:
+def _thumbnail(picture: Picture, pixels: np.ndarray) -> bytes:
+    """Return a JPEG of a picture, from what the model gets of it where that is large enough."""
     buffer = io.BytesIO()
-    small = Image.fromarray(pixels).resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BICUBIC)
+    if len(pixels) < THUMBNAIL_SIDE:
+        small = Image.fromarray(picture.resized(THUMBNAIL_SIDE))
+    else:
+        small = Image.fromarray(pixels).resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BICUBIC)
     small.save(buffer, "JPEG", quality=75)
     return buffer.getvalue()
 

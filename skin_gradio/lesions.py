@@ -47,13 +47,33 @@ DIAGNOSES = (
     ),
 )
 GROUPS = (
-    Diagnosis("benign", "Benign group", False, "Benign keratosis, dermatofibroma, nevus or vascular lesion."),
-    Diagnosis("malignant", "Malignant group", True, "Actinic keratosis, basal cell carcinoma or melanoma."),
+    Diagnosis("benign", "Benign lesion", False, "Benign keratosis, dermatofibroma, nevus or vascular lesion."),
+    Diagnosis("malignant", "Malignant lesion", True, "Actinic keratosis, basal cell carcinoma or melanoma."),
 )
 CODES = tuple(diagnosis.code for diagnosis in DIAGNOSES)
 BY_CODE = {diagnosis.code: diagnosis for diagnosis in (*DIAGNOSES, *GROUPS)}
 TASKS = {"diagnosis": CODES, "malignancy": tuple(group.code for group in GROUPS)}
 """What a model can be trained to answer, and its classes in order."""
+
+
+def is_group(code: str) -> bool:
+    """Say whether a code is that of a group of diagnoses, not of one diagnosis."""
+    return code in TASKS["malignancy"]
+
+
+def as_answer(code: str, codes: Sequence[str]) -> str | None:
+    """Return which of a model's classes a diagnosis or a group belongs to; None where it belongs to none of them."""
+    if code in codes:
+        return code
+    group = GROUPS[BY_CODE[code].malignant].code
+    return group if group in codes else None
+
+
+def agree(one: str, other: str) -> bool:
+    """Say whether two codes can be true of one lesion: the same diagnosis, or a group and a diagnosis that is in it."""
+    if is_group(one) or is_group(other):
+        return BY_CODE[one].malignant == BY_CODE[other].malignant
+    return one == other
 
 
 def malignant_mask(codes: Sequence[str]) -> list[bool]:

@@ -116,9 +116,10 @@ def find_model(name: str = DEFAULT_MODEL) -> ModelFolder:
 
 
 def bundled_models() -> list[str]:
-    """Return the names of the models that come with the project."""
+    """Return the names of the models that come with the project: the default first, then by name."""
     found = (card.parent.name for card in BUNDLED.glob("*/model.json"))
-    return sorted(name for name in found if not name.startswith("."))  # an export in the making, or the one it replaces
+    whole = (name for name in found if not name.startswith("."))  # an export in the making, or the one it replaces
+    return sorted(whole, key=lambda name: (name != DEFAULT_MODEL, name))
 
 
 def find_bundled(name: str) -> ModelFolder:

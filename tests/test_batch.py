@@ -181,6 +181,15 @@ def test_a_thumbnail_is_a_small_square_jpeg(classifier):
     assert len(row.thumbnail) < 6_000
 
 
+def test_a_thumbnail_is_sharp_although_the_models_input_is_small(classifier):
+    fine = np.zeros((512, 512, 3), np.uint8)
+    fine[:, np.arange(512) % 8 < 4] = 255
+    [row] = classify_items(items_of(encoded(Image.fromarray(fine), "PNG")), classifier)
+    assert classifier.input_size < 128
+    thumbnail = np.asarray(Image.open(io.BytesIO(row.thumbnail)).convert("L"), float)
+    assert thumbnail.std() > 60
+
+
 def test_a_name_that_is_no_text_becomes_one(classifier, tmp_path):
     (tmp_path / os.fsdecode(b"caf\xe9.png")).write_bytes(flat(1, 2, 3))
     [row] = classify_items(list_items([tmp_path]), classifier)

@@ -24,7 +24,7 @@ from skin_gradio.classifier import Classifier, Finding
 from skin_gradio.input_gate import Doubt
 from skin_gradio.labels import UnusableLabels, read_labels
 from skin_gradio.ui import batch as tab
-from skin_gradio.ui import batch_report, own_labels, report, table
+from skin_gradio.ui import batch_report, batch_run, own_labels, report, table
 from skin_gradio.ui.dropzone import Upload
 from skin_gradio.ui.runs import Run, Runs
 from skin_gradio.ui.view import PAGE_ROWS, View
@@ -48,6 +48,15 @@ def make_run(classifier):
 @pytest.fixture
 def run(make_run):
     return make_run()
+
+
+@pytest.fixture
+def run_of_two(classifier):
+    """A run of a model that answers benign or malignant."""
+    codes = lesions.TASKS["malignancy"]
+    made = Run(Classifier(replace(classifier.model, codes=codes, prior=(0.8, 0.2)), classifier.engine), "collection")
+    yield made
+    made.delete()
 
 
 @pytest.fixture
@@ -316,6 +325,22 @@ def test_a_run_keeps_its_model_when_the_session_chooses_another(folder, classifi
     stub._runs.delete_all()
 
 
+def test_a_run_goes_on_in_the_language_that_its_session_speaks_by_now(make_run, folder, monkeypatch):
+    monkeypatch.setattr(batch_run, "UPDATE_SECONDS", 0)
+    run = make_run(*(saved(folder, f"{i}.png", picture_bytes(20 * i)) for i in range(3)))
+    steps = tab.BatchTab._run(SimpleNamespace(_run_of=lambda request: run), request())
+    assert "of 3" in next(steps)[0]
+    run.language = "de"
+    *_, last = steps
+    assert "Fertig: 3 von 3" in last[0]
+    assert "Modell: tiny" in last[4]
+
+
+def test_the_rows_say_which_model_answered_them(run):
+    filled(run, row("a.jpg", 0.7))
+    assert f"Model: tiny ({run.classifier.model.key})." in table.pages_html(run)
+
+
 def test_a_batch_becomes_rows_and_a_csv_for_the_chosen_prior(make_run, folder):
     with zipfile.ZipFile(folder / "more.zip", "w") as archive:
         archive.writestr("sub/c.png", picture_bytes(60))
@@ -483,6 +508,30 @@ def test_labels_of_other_classes_count_for_the_roc_alone(run, tmp_path):
     assert "Area under the curve 1.000" in html
     assert "count for the ROC alone: 2." in html
     assert "Accuracy" not in html
+
+
+def test_a_group_agrees_with_every_diagnosis_in_it(run, tmp_path):
+    filled(run, row("a.jpg", 0.7), row("b.jpg", 0.1))
+    run.compare(labelled(tmp_path, "image,label\na.jpg,malignant\nb.jpg,malignant\n"))
+    assert table.rows_html(run).count("own-label differs") == 1
+    run.look({"status": "differs"})
+    assert files(run) == ["b.jpg"]
+
+
+def test_labels_of_diagnoses_are_measured_as_groups_for_a_model_of_two(run_of_two, tmp_path):
+    answers = {"a.jpg": 0.9, "b.jpg": 0.8, "c.jpg": 0.2, "d.jpg": 0.1}
+    nothing = np.empty(0, np.float32)
+    for name, malignant in answers.items():
+        probabilities = np.array([1 - malignant, malignant])
+        finding = Finding(run_of_two.classifier.model.codes, probabilities, "collection", malignant, nothing, nothing)
+        run_of_two.rows.add(Row(name, "ok", "", finding, None))
+    run_of_two.compare(labelled(tmp_path, "image,label\na.jpg,mel\nb.jpg,nv\nc.jpg,vasc\nd.jpg,benign\n"))
+    html = tab.own_html(run_of_two)
+    assert "<dd>0.750</dd>" in html
+    assert [int(cell) for cell in re.findall(r"<td style[^>]*>(\d+)</td>", html)] == [2, 1, 0, 1]
+    assert "count for the ROC alone" not in html
+    run_of_two.look({"status": "differs"})
+    assert files(run_of_two) == ["b.jpg"]
 
 
 def test_labels_that_belong_to_nothing_say_so_in_text(run, tmp_path):

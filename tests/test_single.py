@@ -15,7 +15,8 @@ from skin_gradio.input_gate import Doubt
 from skin_gradio.models import ModelFolder, OperatingPoint
 from skin_gradio.ui import markup, single, sureness, threshold, why
 from skin_gradio.ui.dropzone import Upload
-from tests.uploads import picture_bytes, saved
+from skin_gradio.ui.page import build_page
+from tests.uploads import picture_bytes, saved, upload_folder
 
 PRIOR = (0.03, 0.05, 0.11, 0.01, 0.11, 0.67, 0.02)
 POINT = OperatingPoint("sensitivity 90%", 0.2, 0.9, 0.7)
@@ -283,7 +284,7 @@ def test_without_test_scores_only_the_named_thresholds_can_be_chosen(tmp_path):
     model_ = model(tmp_path, metrics={})
     html = threshold.panel(finding(Classifier(model_, CornerEngine())), model_)
     assert 'data-control="threshold"' not in html
-    assert 'data-place="0" aria-pressed="true">sensitivity 90%' in html
+    assert 'data-place="0" data-point="sensitivity 90%" aria-pressed="true">sensitivity 90%' in html
     assert "90% of the malignant lesions score higher" in words(html)
     assert "validation pictures" in html
     assert "missed" not in words(html).split("What do these numbers mean?")[0]
@@ -296,11 +297,48 @@ def test_a_model_of_two_groups_is_spoken_of_as_one(tmp_path):
     answer = replace(
         finding(Classifier(model(tmp_path), CornerEngine())), codes=codes, probabilities=np.array([0.6, 0.4])
     )
-    assert "the probability of malignant group, always" in threshold.panel(answer, model_)
+    assert "the probability of malignant lesion, always" in threshold.panel(answer, model_)
     sure = sureness.panel(answer, model_)
-    assert "Benign group or malignant group" in sure
+    assert "Benign lesion or malignant lesion" in sure
     assert "2 of 2 diagnoses" in sure
     assert why.panel(np.zeros((448, 448, 3), np.uint8), answer).count('class="layer"') == 2
+    assert words(markup.headline(answer, "a.jpg")).startswith("Most probable diagnosis for a.jpg Benign lesion 60%")
+    assert str(markup.UNSURE_OF_TWO) not in markup.headline(answer, "a.jpg")
+    close = replace(answer, probabilities=np.array([0.51, 0.49]))
+    assert f"{markup.UNSURE_OF_TWO} Next is malignant lesion with 49%" in markup.headline(close, "a.jpg")
+
+
+def test_an_answer_says_which_model_gave_it(classifier, folder):
+    html, _ = ask(classifier, folder)
+    assert f"· {classifier.model.name}</p>" in html
+
+
+def page_function(page, name):
+    """Return what an event of the page calls, by its function's name."""
+    return next(one.fn for one in page.fns.values() if one.name == name)
+
+
+def test_an_answer_that_came_too_late_for_the_model_or_the_mix_is_given_again(classifier, tmp_path, monkeypatch):
+    catch_up = page_function(build_page(classifier), "catch_up")
+    upload = saved(upload_folder(tmp_path, monkeypatch), "a.png", picture_bytes(20))
+    key = classifier.model.key
+    zone = json.dumps([{"path": str(upload.path), "name": "a.png"}])
+    late = single.Question(upload, answered=(key, "collection"))
+    assert all(one["__type__"] == "update" and len(one) == 1 for one in catch_up(late, key, "collection", zone))
+    html, _, question = catch_up(late, key, "equal", zone)
+    assert "If every diagnosis is equally common" in html
+    assert question.answered == (key, "equal")
+
+
+def test_a_picture_that_the_session_has_forgotten_is_answered_from_the_zone(classifier, tmp_path, monkeypatch):
+    again = page_function(build_page(classifier), "classify_again")
+    upload = saved(upload_folder(tmp_path, monkeypatch), "a.png", picture_bytes(20))
+    key = classifier.model.key
+    zone = json.dumps([{"path": str(upload.path), "name": "a.png"}])
+    html, _, question = again(single.Question(None), key, "collection", zone)
+    assert "for a.png" in html
+    assert question.upload == upload
+    assert again(single.Question(None), key, "collection", "[]")[0] == single.empty()
 
 
 # Why

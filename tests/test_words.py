@@ -1,5 +1,6 @@
 """The page's words: two languages that say the same things, chosen by who asks."""
 
+import ast
 import json
 import re
 import string
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skin_gradio import lesions
+from skin_gradio import engines, hub, lesions, models
 from skin_gradio.images import UnusableImage, read_picture
 from skin_gradio.input_gate import MESSAGES
 from skin_gradio.models import OperatingPoint
@@ -111,6 +112,20 @@ def test_the_reasons_of_bad_files_are_told_in_german(tmp_path):
         except UnusableImage as error:
             if german.told(str(error)) == str(error):
                 untold.add(str(error))
+    assert untold == set()
+
+
+def test_what_is_wrong_with_a_model_is_told_in_german():
+    german, untold = Words.of("de"), set()
+    for module in (models, engines, hub):
+        for call in ast.walk(ast.parse(Path(module.__file__).read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") in ("ModelError", "DamagedFile"):
+                parts = getattr(call.args[-1], "values", call.args[-1:])
+                text = "".join(part.value if isinstance(part, ast.Constant) else "x" for part in parts)
+                if call.func.id == "DamagedFile":
+                    text = f"x: {getattr(call.args[1], 'value', 'x')} {text}"
+                if len(text) > 3 and german.told(text) == text:
+                    untold.add(text)
     assert untold == set()
 
 

@@ -10,7 +10,7 @@ import gradio as gr
 from skin_gradio import lesions
 from skin_gradio.credit import citations, credit, is_credited
 from skin_gradio.models import ModelFolder
-from skin_gradio.ui import diagrams, figures, figures_by_part, safeguards
+from skin_gradio.ui import diagrams, figures, figures_by_part, markup, safeguards
 from skin_gradio.ui.figure_table import MALFORMED
 from skin_gradio.ui.shelf import Shelf
 from skin_gradio.ui.words import Text, told
@@ -57,7 +57,7 @@ _HEADINGS = {
 }
 
 
-def build_about(shelf: Shelf, chosen: gr.State, language: gr.HTML) -> None:
+def build_about(shelf: Shelf, chosen: gr.Textbox, language: gr.HTML) -> None:
     """Lay out the tab inside the current Blocks; it follows the key of the session's model and the language."""
     with gr.Column(elem_classes="about"):
         model = shelf.first.model
@@ -126,9 +126,7 @@ def _words() -> str:
 def description(model: ModelFolder) -> str:
     """Return what a model is: size, input, diagnoses, what it learned from."""
     diagnoses = "".join(
-        f'<li>{escape(told(lesions.BY_CODE[code].name))} <span class="code">{code}</span>.'
-        f" {escape(told(lesions.BY_CODE[code].note))}</li>"
-        for code in model.codes
+        f"<li>{markup.named(code)}. {escape(told(lesions.BY_CODE[code].note))}</li>" for code in model.codes
     )
     parameters = figures.size(model.card)
     text = MODEL.format(

@@ -25,7 +25,7 @@ from skin_gradio.ui.language import spoken
 from skin_gradio.ui.runs import Run, Runs
 from skin_gradio.ui.shelf import Shelf
 from skin_gradio.ui.table import SCRIPT, pages_html, progress_line, rows_html, status_line, toolbar_html
-from skin_gradio.ui.words import Text, told
+from skin_gradio.ui.words import Text, language, speaking, told
 
 MAX_UPLOAD_BYTES = 2_000_000_000
 ZONE_TITLE = Text("batch.zone_title")
@@ -58,7 +58,7 @@ _BACK_TO_ROW = """() => {
 class BatchTab:
     """The tab's widgets and what their events do; a session's state is in its `Run`, in `runs`."""
 
-    def __init__(self, shelf: Shelf, chosen: gr.State, prior: gr.Radio, language: gr.HTML, runs: Runs):
+    def __init__(self, shelf: Shelf, chosen: gr.Textbox, prior: gr.Radio, language: gr.HTML, runs: Runs):
         self._shelf, self._runs = shelf, runs
         self._lay_out()
         self._connect(chosen, prior, language)
@@ -96,7 +96,7 @@ class BatchTab:
         self.pages = gr.HTML("", js_on_load=SCRIPT, elem_id="batch-pages", **html)
         self.opened = gr.State(Opened())
 
-    def _connect(self, chosen: gr.State, prior: gr.Radio, language: gr.HTML) -> None:
+    def _connect(self, chosen: gr.Textbox, prior: gr.Radio, language: gr.HTML) -> None:
         private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         latest: dict[str, Any] = {**private, "queue": False, "trigger_mode": "always_last"}
         looking: dict[str, Any] = {**private, "concurrency_id": "single", "trigger_mode": "always_last"}
@@ -150,18 +150,22 @@ class BatchTab:
         before: list[str] = []
         try:
             for _ in classify(run):
-                now = [summary_html(run), toolbar_html(run), rows_html(run), pages_html(run)]
+                with speaking(run.language):
+                    progress = progress_line(run)
+                    now = [summary_html(run), toolbar_html(run), rows_html(run), pages_html(run)]
                 # What has not changed stays as it is: a menu that is drawn anew closes under the user's hand.
                 changed = [
                     html if html != old else gr.skip() for html, old in zip(now, before or [""] * 4, strict=True)
                 ]
-                yield progress_line(run), *changed, *(gr.skip() for _ in range(4))
+                yield progress, *changed, *(gr.skip() for _ in range(4))
                 before = now
         finally:
             run.finish()
         if self._run_of(request) is run:
             csv = write_csv(run)
-            yield progress_line(run), summary_html(run), *_rows(run), *_buttons(csv=csv)
+            with speaking(run.language):
+                ended = progress_line(run), summary_html(run), *_rows(run)
+            yield *ended, *_buttons(csv=csv)
 
     def _files_changed(self, value: str, request: gr.Request) -> Any:
         run = self._run_of(request)
@@ -209,6 +213,7 @@ class BatchTab:
         run = self._run_of(request)
         if run is None:
             return *(gr.skip() for _ in range(3)), status_line(EMPTY), *(gr.skip() for _ in range(7))
+        run.language = language()
         detail = _detail(run, opened) if opened.number else tuple(gr.skip() for _ in range(4))
         return *_rows(run), progress_line(run), summary_html(run), own_html(run), "", *detail
 
@@ -245,7 +250,7 @@ def _buttons(ready: bool = True, running: bool = False, csv: str | None = None) 
     )
 
 
-def build_batch(shelf: Shelf, chosen: gr.State, prior: gr.Radio, language: gr.HTML, runs: Runs) -> None:
+def build_batch(shelf: Shelf, chosen: gr.Textbox, prior: gr.Radio, language: gr.HTML, runs: Runs) -> None:
     """Lay out the tab inside the current Blocks and connect it.
 
     Args:

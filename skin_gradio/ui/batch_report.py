@@ -13,7 +13,7 @@ from skin_gradio.ui.language import spoken
 from skin_gradio.ui.report import rows_in_report, write_report
 from skin_gradio.ui.runs import Run
 from skin_gradio.ui.table import progress_bar, status_line
-from skin_gradio.ui.words import Text
+from skin_gradio.ui.words import Text, speaking
 
 MAKE, DOWNLOAD, STOP = Text("batch.report"), Text("batch.get_report"), Text("batch.stop_report")
 MAKING, STOPPED, READY = Text("batch.making"), Text("batch.stopped"), Text("batch.ready")
@@ -76,14 +76,15 @@ class ReportPart:
         yield _bar(MAKING, 0, total), gr.update(visible=True, interactive=True), off, off, off
         for done in write_report(run, Path(write_csv(run))):
             if time.monotonic() - shown_at >= UPDATE_SECONDS:
-                yield _bar(MAKING, done, total), *(gr.skip() for _ in range(4))
+                with speaking(run.language):
+                    progress = _bar(MAKING, done, total)
+                yield progress, *(gr.skip() for _ in range(4))
                 shown_at = time.monotonic()
-        gone = gr.update(visible=False)
-        if run.report_stopped.is_set():
-            yield status_line(STOPPED), gone, on, on, off
-        else:
-            ready = gr.update(value=str(run.report), interactive=True)
-            yield _bar(READY, total, total), gone, on, on, ready
+        stopped = run.report_stopped.is_set()
+        with speaking(run.language):
+            ended = status_line(STOPPED) if stopped else _bar(READY, total, total)
+        ready = off if stopped else gr.update(value=str(run.report), interactive=True)
+        yield ended, gr.update(visible=False), on, on, ready
 
     def _stop(self, request: gr.Request) -> Any:
         if run := self._run_of(request):

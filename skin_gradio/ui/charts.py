@@ -7,6 +7,7 @@ import numpy as np
 
 from skin_gradio import lesions
 from skin_gradio.models import OperatingPoint
+from skin_gradio.ui import markup
 from skin_gradio.ui.view import Summary
 from skin_gradio.ui.words import Text, number, told
 
@@ -51,7 +52,7 @@ def _bars(diagnoses: Mapping[str, int], total: int) -> str:
         diagnosis, share = lesions.BY_CODE[code], count / total
         rows.append(
             f'<li class="bar{" malignant" if diagnosis.malignant else ""}"><span class="bar-name">'
-            f'{escape(told(diagnosis.name))} <span class="code">{code}</span></span><span class="bar-percent">'
+            f'{markup.named(code)}</span><span class="bar-percent">'
             f'{number(count, ",")} <span class="fine">({number(share, ".0%")})</span></span><span class="bar-track"'
             f' aria-hidden="true"><span style="width:{100 * share:.2f}%"></span></span></li>'
         )

@@ -40,7 +40,7 @@ DOUBTED = Text("compare.doubted")
 HIGHER, LOWER = Text("compare.higher"), Text("compare.lower")
 
 
-def build_compare(shelf: Shelf, chosen: gr.State, prior: gr.Radio, language: gr.HTML, asked: gr.State) -> None:
+def build_compare(shelf: Shelf, chosen: gr.Textbox, prior: gr.Radio, language: gr.HTML, asked: gr.State) -> None:
     """Lay out the tab inside the current Blocks and connect it.
 
     Args:

@@ -20,7 +20,7 @@ PRIOR_NAMES: dict[Prior, Text] = {
 _MIX: dict[Prior, Text] = {"collection": Text("markup.mix.collection"), "equal": Text("markup.mix.equal")}
 TOP_TITLE, TOP_FOR, TOP_FOR_VIEWS = Text("markup.top_title"), Text("markup.top_for"), Text("markup.top_for_views")
 SENTENCE, MORE_THAN, ABOUT = Text("markup.sentence"), Text("markup.more_than"), Text("markup.about")
-UNSURE, NEXT = Text("markup.unsure"), Text("markup.next")
+UNSURE, UNSURE_OF_TWO, NEXT = Text("markup.unsure"), Text("markup.unsure_of_two"), Text("markup.next")
 BARS_TITLE, IN_THE_VIEWS = Text("markup.bars_title"), Text("markup.in_the_views")
 SCORE_TITLE, SCORE_IS = Text("markup.score_title"), Text("markup.score_is")
 HIGHER, LOWER = Text("markup.higher"), Text("markup.lower")
@@ -28,6 +28,7 @@ HIGHER_CAVEAT, LOWER_CAVEAT = Text("markup.higher_caveat"), Text("markup.lower_c
 FOUND = {"test": Text("markup.found.test"), "validation": Text("markup.found.validation")}
 TOGETHER, OR = Text("markup.together"), Text("markup.or")
 MALIGNANT = Text("markup.malignant")
+UNSURE_BELOW, UNSURE_OF_TWO_BELOW = 0.5, 0.6
 SPREAD_FROM = 0.05  # the probability from which a bar's range over the views is put into words
 
 
@@ -62,24 +63,33 @@ def sentence(finding: Finding) -> str:
     top, next_ = (float(finding.probabilities[i]) for i in order[:2])
     share = str(MORE_THAN) if top > 0.995 else ABOUT.format(count=round(100 * top))
     texts = [SENTENCE.format(share=share, name=in_running_text(first.name), mix=_MIX[finding.prior])]
-    if top < 0.5:
-        texts.append(str(UNSURE))
-    if top < 0.5 or next_ >= 0.05:
+    of_two = len(finding.codes) == 2
+    if unsure := top < (UNSURE_OF_TWO_BELOW if of_two else UNSURE_BELOW):
+        texts.append(str(UNSURE_OF_TWO if of_two else UNSURE))
+    if unsure or next_ >= 0.05:
         texts.append(NEXT.format(name=in_running_text(second.name), share=percent(next_)))
     return " ".join(texts)
 
 
-def headline(finding: Finding, file_name: str, views: int = 1) -> str:
-    """Return the top diagnosis with its sentence; `views` is how many views of the picture it comes from."""
+def headline(finding: Finding, file_name: str, views: int = 1, model: str = "") -> str:
+    """Return the top diagnosis with its sentence.
+
+    Args:
+        finding: the answer.
+        file_name: of the picture.
+        views: how many views of the picture it comes from.
+        model: the name of the model, where nothing around the headline says it.
+    """
     diagnosis = lesions.BY_CODE[finding.top]
-    name, tag = name_of(diagnosis.code), _tag(diagnosis)
-    share = percent(float(finding.probabilities.max()))
+    name, share = name_of(diagnosis.code), percent(float(finding.probabilities.max()))
     title = TOP_FOR_VIEWS.format(file=file_name, views=views) if views > 1 else TOP_FOR.format(file=file_name)
+    if model:
+        title = f"{title} · {model}"
     return (
         f'<section class="card" aria-label="{TOP_TITLE}" data-said="{escape(f"{name}, {share}")}">'
         f'<p class="overline">{escape(title)}</p>'
-        f'<h2 class="top" tabindex="-1"><span>{escape(name)} <span class="code">{diagnosis.code}</span>'
-        f' {tag}</span><span class="top-percent">{escape(share)}</span></h2>'
+        f'<h2 class="top" tabindex="-1"><span>{named(diagnosis.code)}{_tag(diagnosis)}</span>'
+        f'<span class="top-percent">{escape(share)}</span></h2>'
         f"<p>{escape(sentence(finding))}</p></section>"
     )
 
@@ -98,8 +108,7 @@ def bars(finding: Finding, views: np.ndarray | None = None) -> str:
         mark, spread = ("", "") if views is None else _range(views[:, i], shown=probability >= SPREAD_FROM or not rows)
         rows.append(
             f'<li class="bar{kind}" data-code="{diagnosis.code}">'
-            f'<span class="bar-name">{escape(name_of(diagnosis.code))}'
-            f' <span class="code">{diagnosis.code}</span> {_tag(diagnosis)}</span>'
+            f'<span class="bar-name">{named(diagnosis.code)}{_tag(diagnosis)}</span>'
             f'<span class="bar-percent">{escape(percent(probability))}</span>'
             '<span class="bar-track" aria-hidden="true">'
             f'<span style="width:{100 * probability:.2f}%"></span>{mark}</span>{spread}</li>'
@@ -118,8 +127,15 @@ def _range(values: np.ndarray, shown: bool) -> tuple[str, str]:
     return mark, f'<span class="bar-spread fine">{escape(text)}</span>' if shown else ""
 
 
+def named(code: str) -> str:
+    """Return a diagnosis' name and its code, as HTML; a group's name alone, which says what its code would."""
+    mark = "" if lesions.is_group(code) else f' <span class="code">{escape(code)}</span>'
+    return f"{escape(name_of(code))}{mark}"
+
+
 def _tag(diagnosis: lesions.Diagnosis) -> str:
-    return f'<span class="tag">{MALIGNANT}</span>' if diagnosis.malignant else ""
+    told_by_name = lesions.is_group(diagnosis.code)
+    return f' <span class="tag">{MALIGNANT}</span>' if diagnosis.malignant and not told_by_name else ""
 
 
 def _capitalised(text: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from skin_gradio import lesions
 from skin_gradio.classifier import Classifier
 from skin_gradio.models import BUNDLED, ModelError, ModelFolder, read_card
 from skin_gradio.ui.figures import headline_figure, size
@@ -25,12 +26,13 @@ FETCHING = Text("model_choice.fetching")
 TRYING = Text("model_choice.trying")
 OPENING = Text("model_choice.opening")
 CLASSES = Text("model_choice.classes")
+TWO_GROUPS = Text("model_choice.two_groups")
 IN_USE = Text("model_choice.in_use")
 NOT_CHANGED = Text("model_choice.not_changed")
 NOTHING_TYPED = "Type a folder or a Hub id first."
 
 
-def build_model_choice(shelf: Shelf, chosen: gr.State, language: gr.HTML) -> None:
+def build_model_choice(shelf: Shelf, chosen: gr.Textbox, language: gr.HTML) -> None:
     """Lay out the choice, folded away, inside the current Blocks.
 
     Args:
@@ -87,6 +89,9 @@ def switching(shelf: Shelf, name: str) -> Iterator[str | Classifier]:
     name = (name or "").strip()
     if not name:
         raise ModelError(NOTHING_TYPED)
+    if name in shelf.offered and (kept := shelf.kept(name)):  # open already: nothing to read and check again
+        yield kept
+        return
     yield FETCHING.format(name=name)
     model = shelf.find(name)
     yield (OPENING if model.bundled else TRYING).format(name=model.name)
@@ -99,7 +104,10 @@ def shown_name(model: ModelFolder) -> str:
 
 
 def label(shelf: Shelf, key: str) -> str:
-    """Return an offered model's name with its headline figure and size, for a menu; its files are not checked yet."""
+    """Return an offered model's name with its headline figure and size, for a menu; its files are not checked yet.
+
+    Where it sorts into two groups that is said as well: its figure is not to be compared with that of seven diagnoses.
+    """
     first = shelf.first.model
     if key == shelf.first_key:
         name, card = shown_name(first), first.card
@@ -107,7 +115,8 @@ def label(shelf: Shelf, key: str) -> str:
         name, card = key, {}
         with suppress(ModelError):  # choosing it will say what is wrong
             card = read_card(BUNDLED / key)
-    return ", ".join(filter(None, [name, headline_figure(card), size(card)]))
+    task = str(TWO_GROUPS) if card.get("classes") == list(lesions.TASKS["malignancy"]) else None
+    return ", ".join(filter(None, [name, task, headline_figure(card), size(card)]))
 
 
 def in_use(classifier: Classifier) -> str:

@@ -41,7 +41,12 @@ def panel(rows: Rows, codes: Sequence[str], labels: Labels, match: Match) -> str
     notes = _notes(labels, match)
     if not found:
         return markup.message(NOBODY, " ".join(notes), "problem")
-    known = [(codes.index(label), codes.index(answer)) for label, answer, _ in found if label in codes]
+    classes = [lesions.as_answer(label, codes) for label, _, _ in found]
+    known = [
+        (codes.index(label), codes.index(answer))
+        for label, (_, answer, _) in zip(classes, found, strict=True)
+        if label is not None
+    ]
     body = [f'<p class="fine">{escape(_compared(len(found), rows))}</p>']
     if known:
         body.append(_answers(np.array(known), codes))

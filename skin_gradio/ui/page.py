@@ -41,7 +41,7 @@ PRIOR_HELP = Text("page.prior_help")
 # goes by a clock that may jump, so this is long.
 _LONG_STOP = (600, 24 * 3600)
 # Gradio keeps what a session's states hold until this many others were used after it, and by its own default 10,000 of
-# them, for visitors who left long ago. One that has to go forgets the model that it chose.
+# them, for visitors who left long ago.
 _SESSIONS = 500
 # Gradio scopes a style sheet to the page's content. Outside of it: what is scrolled to does not hide under the
 # disclaimer, which stays at the top; of the footer a phone sees one link and no divider.
@@ -105,7 +105,8 @@ def build_page(
             value="collection",
             elem_id="prior",
         )
-        chosen = gr.State(shelf.first_key)
+        # Held by the browser: what the server holds of a session can go while the page stays open.
+        chosen = gr.Textbox(shelf.first_key, visible="hidden", elem_id="chosen-model")
         build_model_choice(shelf, chosen, language)
         with gr.Tabs():
             with spoken(gr.Tab, {"label": ONE_PICTURE}, id="single", elem_id="single") as single:

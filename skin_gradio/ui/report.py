@@ -170,7 +170,7 @@ def _line(row: ShownRow, run: Run, pair: str) -> str:
     label = f"<br>{LABEL.format(label=escape(row.label))}" if row.label else ""
     why = f'<p class="reason">{escape(reason)}</p>' if reason else ""
     return (
-        f'{start}<td>{escape(told(row.name))} <span class="code">{row.code}</span>{label}{why}</td>'
+        f"{start}<td>{markup.named(row.code)}{label}{why}</td>"
         f"<td>{escape(markup.percent(row.probability))}</td><td>{number(row.score, '.3f')} ({side})</td>"
         f"<td>{STATUS_NAMES[row.status]}</td></tr>\n"
     )

@@ -53,6 +53,7 @@ class Rows:
         self._deleted = False
         self._table = sqlite3.connect(folder / "rows.sqlite", check_same_thread=False, isolation_level=None)
         self._table.executescript(_SCHEMA)
+        self._table.create_function("agree", 2, lesions.agree, deterministic=True)
 
     def add(self, row: Row) -> None:
         """Keep a row that has just finished; its probabilities must be for the training collection's mix."""
@@ -136,7 +137,7 @@ class Rows:
             conditions.append("score >= ?" if view.side == "higher" else "score < ?")
             values.append(self.threshold)
         if view.status == "differs":
-            conditions.append("label != '' AND code != '' AND label != code")
+            conditions.append("label != '' AND code != '' AND NOT agree(label, code)")
         elif view.status:
             conditions.append("status = ?")
             values.append(view.status)

@@ -17,6 +17,7 @@ from skin_gradio.ui.dropzone import Upload
 from skin_gradio.ui.expiry import INTERVAL_SECONDS, LIFETIME_SECONDS, keep_doing
 from skin_gradio.ui.rows import Rows
 from skin_gradio.ui.view import LAYOUTS, PAGE_ROWS, SIDES, SORT_KEYS, STATUSES, View
+from skin_gradio.ui.words import language
 
 CSV_SUFFIXES: dict[Prior, str] = {"collection": "training-mix", "equal": "equal-mix"}
 
@@ -25,6 +26,7 @@ class Run:
     """One batch run: its files, the model that answers them, its rows, and how they are looked at.
 
     The uploads get a second name in the run's folder, so that they stay until the run expires, however long it takes.
+    `language` is what its session speaks now: an event that takes long only knows what was spoken when it began.
 
     Args:
         classifier: the model; the session may choose another one meanwhile, the run keeps this one.
@@ -43,6 +45,7 @@ class Run:
         self.total = batch.count_items(paths, names)
         self.lost = lost
         self.view = View()
+        self.language = language()
         self.labels: tuple[Labels, Match] | None = None
         self.finished = False
         self.started = self.used = time.monotonic()

@@ -22,7 +22,7 @@ CLOSED = "The model of this session cannot be opened again; choose another one. 
 
 
 class Shelf:
-    """Open classifiers by key. A session's choice is a key, kept in a `gr.State`; classifiers are never in a state.
+    """Open classifiers by key. A session's choice is a key, kept by its browser; classifiers are never in a state.
 
     At most CAPACITY classifiers are open: the one used longest ago makes room for another, the first never does. A key
     is a name that the model can be opened by again. Calls from several threads are allowed.

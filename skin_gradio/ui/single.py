@@ -54,11 +54,15 @@ _EXAMPLES_SCRIPT = """element.addEventListener("click", (event) => {
 
 @dataclass(frozen=True)
 class Question:
-    """A picture and how it is looked at: in eight views, and even where the model may not be able to judge it."""
+    """A picture and how it is looked at: in eight views, and even where the model may not be able to judge it.
+
+    `answered` is the key of the model and the mix of cases that the answer on the page is for.
+    """
 
     upload: Upload | None
     careful: bool = False
     anyway: bool = False
+    answered: tuple[str, Prior] | None = None
 
 
 def answer(classifier: Classifier, question: Question, prior: Prior) -> tuple[str, str]:
@@ -104,7 +108,7 @@ def describe(
         return _doubts(finding, DOUBTED.format(name=name), str(ANYWAY) if buttons else ""), why.picture_alone(square)
     figures = (
         (_doubts(finding, str(DOUBTED_NOTE)) if finding.doubts else "")
-        + markup.headline(finding, name, len(eight.views) if eight else 1)
+        + markup.headline(finding, name, len(eight.views) if eight else 1, classifier.model.name)
         + markup.bars(finding, eight.views if eight else None)
         + sureness.panel(finding, classifier.model, eight, buttons)
         + threshold.panel(finding, classifier.model, careful)
@@ -129,7 +133,7 @@ def empty() -> str:
 
 
 def build_single(
-    shelf: Shelf, chosen: gr.State, prior: gr.Radio, language: gr.HTML, drawings: Sequence[Path]
+    shelf: Shelf, chosen: gr.Textbox, prior: gr.Radio, language: gr.HTML, drawings: Sequence[Path]
 ) -> gr.State:
     """Lay out the tab inside the current Blocks and connect it.
 
@@ -163,27 +167,35 @@ def build_single(
         with gr.Column(min_width=300):
             result = gr.HTML(empty(), js_on_load=ANSWER_SCRIPT, elem_id="answer", apply_default_css=False)
 
+    def answered(question: Question, key: str, prior: Prior) -> tuple[str, str, Question]:
+        return *answer(shelf.get(key), question, prior), replace(question, answered=(key, prior))
+
     def classify_upload(value: str, question: Question, key: str, prior: Prior) -> tuple[str, str, Question]:
         # Who looks carefully at one picture does so at the next; what was shown in spite of doubts is another matter.
-        question = Question(next(iter(read_uploads(value)), None), question.careful)
-        return *answer(shelf.get(key), question, prior), question
+        return answered(Question(next(iter(read_uploads(value)), None), question.careful), key, prior)
 
     def classify_example(question: Question, key: str, prior: Prior, event: gr.EventData) -> tuple[str, str, Question]:
         try:
             upload = _drawing(drawings, int(event.index))
         except (AttributeError, IndexError, TypeError, ValueError):
             upload = None
-        question = Question(upload, question.careful)
-        return *answer(shelf.get(key), question, prior), question
+        return answered(Question(upload, question.careful), key, prior)
 
-    def classify_again(question: Question, key: str, prior: Prior, value: str) -> tuple[str, str]:
-        # A picture that was refused before it came here has taken the earlier one's place.
-        upload = question.upload
+    def classify_again(question: Question, key: str, prior: Prior, value: str) -> tuple[str, str, Question]:
+        upload, shown = question.upload, read_uploads(value)
         if upload is not None and upload.path in drawings:
             question = replace(question, upload=_drawing(drawings, drawings.index(upload.path)))
-        elif upload not in read_uploads(value):
-            return empty(), ""
-        return answer(shelf.get(key), question, prior)
+        elif not shown:  # a picture that was refused before it came here has taken the earlier one's place
+            return empty(), "", question
+        elif upload not in shown:  # it came while another one was being answered, or the session was forgotten
+            question = Question(shown[0], question.careful)
+        return answered(question, key, prior)
+
+    def catch_up(question: Question, key: str, prior: Prior, value: str) -> tuple[Any, Any, Any]:
+        """Answer again where the model or the mix has changed while the picture was being answered."""
+        if question.upload is None or question.answered == (key, prior):
+            return gr.skip(), gr.skip(), gr.skip()
+        return classify_again(question, key, prior, value)
 
     def look_otherwise(
         question: Question, key: str, prior: Prior, value: str, event: gr.EventData
@@ -193,7 +205,7 @@ def build_single(
             question = replace(question, careful=not question.careful)
         elif wish == "anyway":
             question = replace(question, anyway=True)
-        return *classify_again(question, key, prior, value), question
+        return classify_again(question, key, prior, value)
 
     cleared = json.dumps(in_each_language(empty))
     shared: dict[str, Any] = {
@@ -205,22 +217,20 @@ def build_single(
     zone.input(
         None, None, [result, seen], js=f"() => [{cleared}[document.documentElement.lang], '']", api_visibility="private"
     )
-    for event in (
-        zone.upload(classify_upload, [zone, asked, chosen, prior], [result, seen, asked], **shared),
-        gallery.select(classify_example, [asked, chosen, prior], [result, seen, asked], **shared),
-    ):
-        event.then(None, js=_SHOW_ANSWER, api_visibility="private")
-    gr.on(
-        [prior.change, chosen.change, language.input],
-        classify_again,
-        [asked, chosen, prior, zone],
-        [result, seen],
-        show_progress="hidden",
+    shown = [result, seen, asked]
+    again: dict[str, Any] = {
+        "inputs": [asked, chosen, prior, zone],
+        "outputs": shown,
+        "show_progress": "hidden",
         **shared,
-    )
-    result.select(
-        look_otherwise, [asked, chosen, prior, zone], [result, seen, asked], show_progress="hidden", **shared
-    ).then(None, js=_KEEP_FOCUS, api_visibility="private")
+    }
+    for event in (
+        zone.upload(classify_upload, [zone, asked, chosen, prior], shown, **shared),
+        gallery.select(classify_example, [asked, chosen, prior], shown, **shared),
+    ):
+        event.then(None, js=_SHOW_ANSWER, api_visibility="private").then(catch_up, **again)
+    gr.on([prior.change, chosen.change, language.input], classify_again, **again)
+    result.select(look_otherwise, **again).then(None, js=_KEEP_FOCUS, api_visibility="private").then(catch_up, **again)
     return asked
 
 

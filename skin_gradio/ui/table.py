@@ -4,10 +4,12 @@ import time
 from collections.abc import Mapping
 from html import escape
 
+from skin_gradio import lesions
 from skin_gradio.input_gate import MESSAGES
 from skin_gradio.models import OperatingPoint
 from skin_gradio.progress import duration, seconds_left
 from skin_gradio.ui import markup
+from skin_gradio.ui.model_choice import shown_name
 from skin_gradio.ui.runs import Run
 from skin_gradio.ui.view import PAGE_ROWS, ShownRow, View
 from skin_gradio.ui.words import Text, number, told
@@ -150,7 +152,9 @@ def pages_html(run: Run) -> str:
     first, last = run.view.page * PAGE_ROWS, run.pages - 1
     counts = {"first": first + 1, "last": min(first + PAGE_ROWS, matching), "matching": matching, "all": run.rows.count}
     shown = (SHOWN_OF if run.view.filtered else SHOWN).format(**counts) if matching else NOTHING_LEFT
-    mix = OF_MIX.format(mix=markup.in_running_text(markup.PRIOR_NAMES[run.prior]))
+    mix = OF_MIX.format(
+        mix=markup.in_running_text(markup.PRIOR_NAMES[run.prior]), model=shown_name(run.classifier.model)
+    )
     pages = "".join(
         f'<button type="button" data-page="{page}" aria-label="{PAGE_LABEL.format(name=PAGE_NAMES[name])}"'
         f"{'' if possible else ' disabled'}>{PAGE_NAMES[name]}</button>"
@@ -162,7 +166,7 @@ def pages_html(run: Run) -> str:
         )
     )
     return (
-        f'<div class="paging"><p role="status">{shown} {mix}</p>'
+        f'<div class="paging"><p role="status">{shown} {escape(mix)}</p>'
         f'<div class="pages" role="group" aria-label="{PAGES}"{" hidden" if not last else ""}>{pages}</div></div>'
     )
 
@@ -250,13 +254,13 @@ def _image(row: ShownRow) -> str:
 
 
 def _diagnosis(row: ShownRow) -> str:
-    return f'{escape(told(row.name))} <span class="code">{escape(row.code)}</span>'
+    return markup.named(row.code)
 
 
 def _label(row: ShownRow) -> str:
     if not row.label:
         return ""
-    kind = "" if row.label == row.code else " differs"
+    kind = "" if lesions.agree(row.label, row.code) else " differs"
     return f' <span class="own-label{kind}">{LABEL.format(label=escape(row.label))}</span>'
 
 

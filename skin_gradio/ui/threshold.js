@@ -1,5 +1,5 @@
 // Moves the threshold and the prevalence, and sets the figures that follow. `element` holds what `threshold.panel` made.
-const chosen = { threshold: null, prevalence: null };
+const chosen = { threshold: null, point: null, prevalence: null };
 
 const spoken = () => document.documentElement.lang || "en";
 const percent = (value) => value.toLocaleString(spoken(), { style: "percent" });
@@ -27,9 +27,13 @@ function show(panel) {
   const field = panel.querySelector("[data-control=prevalence]");
   const pressed = panel.querySelector("[data-place][aria-pressed=true]");
   if (chosen.prevalence !== null) field.value = chosen.prevalence;
-  const place = chosen.threshold === null
-    ? Number(slider ? slider.getAttribute("value") : pressed.dataset.place)
-    : placeOf(curve.thresholds, chosen.threshold);
+  // A named point is another number for another model; a number that the slider was moved to stays one.
+  const named = [...panel.querySelectorAll("[data-point]")].find((mark) => mark.dataset.point === chosen.point);
+  const place = named
+    ? Number(named.dataset.place)
+    : chosen.threshold === null
+      ? Number(slider ? slider.getAttribute("value") : pressed.dataset.place)
+      : placeOf(curve.thresholds, chosen.threshold);
   const threshold = curve.thresholds[place];
   const sensitivity = curve.sensitivity[place], specificity = curve.specificity[place];
   const prevalence = field.value === "" ? NaN : Number(field.value) / 100;
@@ -59,22 +63,23 @@ function show(panel) {
   slider.setAttribute("aria-valuetext", slider.dataset.says.replace(/{(\w+)}/g, (_, name) => figures[name]));
 }
 
-function choose(panel, place) {
+function choose(panel, place, point) {
   chosen.threshold = JSON.parse(panel.dataset.curve).thresholds[place];
+  chosen.point = point;
   show(panel);
 }
 
 element.addEventListener("input", (event) => {
   const panel = event.target.closest(".score[data-curve]");
-  if (event.target.matches("[data-control=threshold]")) choose(panel, Number(event.target.value));
+  if (event.target.matches("[data-control=threshold]")) choose(panel, Number(event.target.value), null);
   if (!event.target.matches("[data-control=prevalence]")) return;
   chosen.prevalence = event.target.value;
   show(panel);
 });
 element.addEventListener("click", (event) => {
   const mark = event.target.closest("[data-place]");
-  if (mark) choose(mark.closest(".score"), Number(mark.dataset.place));
+  if (mark) choose(mark.closest(".score"), Number(mark.dataset.place), mark.dataset.point);
 });
 
-// Another answer, or another model, keeps the threshold and the prevalence that the visitor chose.
+// Another answer, or another model, keeps the point or the threshold, and the prevalence, that the visitor chose.
 watch("value", () => element.querySelectorAll(".score[data-curve]").forEach(show));

@@ -120,7 +120,7 @@ def _slider(curve: ScoreCurve, place: int, score: float) -> str:
 
 def _marks(curve: ScoreCurve, points: Sequence[OperatingPoint], place: int) -> str:
     buttons = "".join(
-        f'<button type="button" data-place="{curve.place(point.threshold)}"'
+        f'<button type="button" data-place="{curve.place(point.threshold)}" data-point="{escape(point.name)}"'
         f' aria-pressed="{str(curve.place(point.threshold) == place).lower()}">{escape(told(point.name))}</button>'
         for point in points
     )

@@ -18,10 +18,15 @@ from training.experiment import Experiment, Stage
 EXPERIMENT = Experiment(
     name="cnn_94",
     network="cnn_94",
-    stages=(Stage(size=94, epochs=40),),
+    collections=("ham10000", "isic2017"),
+    stages=(Stage(size=94, epochs=14),),
     input_size=94,
     start="random",
     hidden_units=128,
-    peak_learning_rate=2e-3,
+    teacher="mobilenet_v2",
     batch_size=64,
+    peak_learning_rate=2e-3,
+    warmup_steps=200,
+    weight_average=0.99,
+    precision="mixed_bfloat16",
 )
