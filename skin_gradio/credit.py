@@ -27,6 +27,16 @@ _CREDITS = {
 }
 
 
+_SAME_PICTURES = {"ISIC 2018 Task 3": "HAM10000"}
+"""Collections whose training pictures are another one's."""
+
+
+def learned(title: str, titles: Sequence[str]) -> bool:
+    """Say whether who learned from the collections of some titles has learned from the pictures of another title."""
+    known = {_SAME_PICTURES.get(one, one) for one in titles}
+    return _SAME_PICTURES.get(title, title) in known
+
+
 def is_credited(title: str) -> bool:
     """Say whether a collection is a published one, whose licence (CC BY-NC 4.0) the weights inherit."""
     return title in _CREDITS

@@ -12,8 +12,9 @@ picture for the others as an upload is shrunk. As a teacher (`--teacher` of `tra
 Of models that went on from one start, the weights can be averaged instead (`--of weights`).
 """
 
+import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -36,6 +37,7 @@ from training.members import (
     open_members,
     single_model,
 )
+from training.provenance import is_first, learned_from, recorded_collections
 
 
 class AverageError(UserError):
@@ -97,16 +99,11 @@ def find_members(names: Sequence[str]) -> list[ModelFolder]:
     for model in models:
         if model.codes != models[0].codes:
             raise AverageError(f"{model.name} does not have the classes of {models[0].name}.")
-        if not _learned_from(model):
+        if not recorded_collections(model.card):
             raise AverageError(f"{model.name} does not say in its model.json what it learned from.")
-    if len({_learned_from(model)[0] for model in models}) > 1:
+    if len({recorded_collections(model.card)[0] for model in models}) > 1:
         raise AverageError("The models' first collections differ, so no mix of diagnoses is that of all of them.")
     return models
-
-
-def _learned_from(model: ModelFolder) -> tuple[str, ...]:
-    experiment = (model.card.get("training") or {}).get("experiment") or {}
-    return tuple(experiment.get("collections") or ())
 
 
 def chosen_shares(command: AverageCommand) -> np.ndarray:
@@ -155,7 +152,8 @@ def described(
 
     codes, prior = models[0].codes, np.array(models[0].prior)
     task = "malignancy" if set(codes) == set(lesions.TASKS["malignancy"]) else "diagnosis"
-    trained = [model.card["training"] for model in models]
+    cards = [model.card for model in models]
+    trained = [card["training"] for card in cards]
     members = [
         {
             "name": model.name,
@@ -171,10 +169,13 @@ def described(
         "input_size": max(model.input_size for model in models),
         "parameters": sum(model.card["parameters"] for model in (models if command.of == "answers" else models[:1])),
         "training": {
-            "experiment": {"name": command.name, "collections": [source.name for source in sources]},
+            "experiment": {"name": command.name, "collections": _joined(map(recorded_collections, cards))},
             **export.circumstances(),
             "data_fingerprint": examples.fingerprint(sources),
-            "collections": [source.title for source in sources],
+            "fitted_on": [source.title for source in sources],
+            "collections": _joined(one["collections"] for one in trained),
+            "learned_from": _joined(map(learned_from, trained)),
+            "test_fingerprint": trained[0].get("test_fingerprint"),
             "members": members,
             "average_of": command.of,
             "shares_fitted": command.fit_shares,
@@ -184,6 +185,11 @@ def described(
             "hardware": " and ".join(dict.fromkeys(one["hardware"] for one in trained)),
         },
     }
+
+
+def _joined(lists: Iterable[Iterable[str]]) -> list[str]:
+    """Return all that stands in some lists, once each, in the order in which it is found."""
+    return list(dict.fromkeys(itertools.chain.from_iterable(lists)))
 
 
 def _score(logits: np.ndarray, seen: Seen) -> float:
@@ -196,8 +202,11 @@ def main() -> None:
     os.environ.setdefault("KERAS_BACKEND", command.backend)
     shares = chosen_shares(command)
     models = find_members(command.models)
-    names = command.on or dict.fromkeys(name for model in models for name in _learned_from(model))
+    names = command.on or _joined(recorded_collections(model.card) for model in models)
     sources = [collection.load(name, command.data) for name in names]
+    if not is_first(models[0].card, sources[0]):
+        first = models[0].card["training"]["collections"][0]
+        raise AverageError(f"The prior is that of {first}, so --on has to name it first. Received: {names[0]}")
     from training import export, refit
 
     parts, part_shares = open_members(models), shares

@@ -7,6 +7,7 @@ import numpy as np
 
 from skin_gradio.views import Average, balanced_logits
 from training import metrics
+from training.command import UserError
 
 SENSITIVITIES = (0.90, 0.95)
 COVERAGES = (0.90, 0.95)
@@ -116,7 +117,14 @@ def operating_points(malignant: np.ndarray, score: np.ndarray) -> list[dict[str,
     Args:
         malignant: bool (n,), the truth.
         score: float (n,), the malignancy score.
+
+    Raises UserError unless there are malignant and benign pictures.
     """
+    if malignant.all() or not malignant.any():
+        found = "malignant" if len(malignant) and malignant.all() else "benign"
+        raise UserError(
+            f"The first collection's {len(malignant)} validation pictures are all {found}; operating points take both."
+        )
     points: list[dict[str, float | str]] = []
     for wanted in SENSITIVITIES:
         # Rounded down, so that the picture which set the threshold stays above it.
@@ -164,5 +172,6 @@ def prediction_sets(labels: np.ndarray, probabilities: np.ndarray) -> list[dict[
 
 def _conformal(true: np.ndarray, coverage: float) -> float:
     """Return the threshold that the probabilities of the true classes, float (n,), reach with that coverage."""
-    place = max(int(np.floor((len(true) + 1) * (1 - coverage))) - 1, 0)
+    # 1 - 0.9 is a little less than a tenth; a tenth of the pictures must not come out as one fewer.
+    place = max(int(np.floor((len(true) + 1) * (1 - coverage) + 1e-9)) - 1, 0)
     return float(np.sort(true)[place])

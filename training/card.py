@@ -5,6 +5,7 @@ from typing import Any
 
 from skin_gradio import lesions
 from skin_gradio.credit import citations, credit, is_credited
+from skin_gradio.credit import learned as was_learned
 from training import provenance
 from training.calibrate import MIN_OWN
 from training.command import UserError
@@ -238,7 +239,7 @@ def figures_section(document: dict[str, Any]) -> str:
 def _learned_elsewhere(document: dict[str, Any]) -> str:
     """Return which of the other collections the model learned from, and which it has never seen."""
     titles, learned = [other["collection"] for other in document["elsewhere"].values()], document["training"]
-    seen = [title for title in titles if title in learned["collections"]]
+    seen = [title for title in titles if was_learned(title, provenance.learned_from(learned))]
     unseen = [title for title in titles if title not in seen]
     sentences = [f"It learned from the training part of {' and '.join(seen)}, not from these pictures." if seen else ""]
     sentences += [f"It learned nothing from {' or '.join(unseen)}." if unseen else ""]
@@ -251,7 +252,7 @@ def _either(names: list[str]) -> str:
 
 def model_card(document: dict[str, Any]) -> str:
     """Return the model folder's README.md: Hub metadata, then intended use, figures, training and licence."""
-    titles = document["training"]["collections"]
+    titles, learned = document["training"]["collections"], provenance.learned_from(document["training"])
     parts = [
         _metadata(document),
         f"# {document['name']}: {_question(document['classes'])} from a dermatoscopic picture",
@@ -280,18 +281,18 @@ def model_card(document: dict[str, Any]) -> str:
         "## Limits",
         f"- It knows {_question(document['classes'])} and forces every picture into these; a lesion of another kind"
         " gets one of their names.\n"
-        f"- It learned from {' and '.join(titles)}"
-        + (", mostly pictures of light skin" if any(map(is_credited, titles)) else "")
+        f"- It learned from {' and '.join(learned)}"
+        + (", mostly pictures of light skin" if any(map(is_credited, learned)) else "")
         + "; expect worse answers for other clinics, cameras and skin types.\n"
         "- A probability is calibrated for the stated mix of cases only.\n"
         "- An activation map shows where the score came from. It proves nothing about why.",
         "## Training",
         provenance.training_section(document),
         "## Licence and citation",
-        f"Weights: CC BY-NC 4.0, as the data. {credit(titles)}"
-        if credit(titles)
+        f"Weights: CC BY-NC 4.0, as the data. {credit(learned)}"
+        if credit(learned)
         else "Weights: as whoever owns the pictures decides.",
-        *([citations(titles)] if citations(titles) else []),
+        *([citations(learned)] if citations(learned) else []),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -314,13 +315,13 @@ def _subgroup_section(document: dict[str, Any]) -> list[str]:
 
 
 def _metadata(document: dict[str, Any]) -> str:
-    names = document["training"]["experiment"].get("collections") or ["ham10000"]
+    names = provenance.recorded_collections(document) or ("ham10000",)
     # Only the last part: a folder's whole path is nobody's business. Quoted, as `2017` would be a number.
     short = ["".join(c if c.isalnum() or c in "._-" else "-" for c in Path(name).name.lower()) for name in names]
     datasets = ", ".join(f"'{name}'" for name in short)
     lines = [
         "---",
-        "license: cc-by-nc-4.0" if credit(document["training"]["collections"]) else "license: other",
+        "license: cc-by-nc-4.0" if credit(provenance.learned_from(document["training"])) else "license: other",
         "library_name: keras",
         "pipeline_tag: image-classification",
         f"datasets: [{datasets}]",

@@ -20,8 +20,9 @@ from training.command import UserError
 
 PARTS = ("train", "validation", "test")
 COLUMNS = ("image", "path", "label", "group", "split")
-NAMED = ("ham10000", "isic2017", "isic2018")
-"""Collections with a module of their own; its `load(folder)` returns the Collection."""
+TITLES = {"ham10000": "HAM10000", "isic2017": "ISIC 2017", "isic2018": "ISIC 2018 Task 3"}
+"""Name -> title of the collections that have a module of their own; its `load(folder)` returns the Collection."""
+NAMED = tuple(TITLES)
 PREPARED = ("ham10000", "isic2017")
 """Those that `training.prepare` can get."""
 DATA = Path("data")
@@ -59,9 +60,18 @@ class Collection:
     @property
     def fingerprint(self) -> str:
         """A short hash of ids, labels, groups and split: two runs with the same one saw the same data."""
-        columns = self.table[["image", "label", "group", "split"]].astype(str).sort_values("image")
-        text = columns.to_csv(index=False, header=["image_id", "dx", "group", "split"])
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return _fingerprint(self.table)
+
+    @property
+    def test_fingerprint(self) -> str:
+        """The same of the test part alone, which stays as it is where a run balances or resplits the others."""
+        return _fingerprint(self.part("test"))
+
+
+def _fingerprint(table: pd.DataFrame) -> str:
+    columns = table[["image", "label", "group", "split"]].astype(str).sort_values("image")
+    text = columns.to_csv(index=False, header=["image_id", "dx", "group", "split"])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def find_folder(name: str, base: Path | None = None) -> Path:
@@ -94,7 +104,10 @@ def load(name: str, base: Path | None = None) -> Collection:
         collection: Collection = module.load(find_folder(name, base))
         return collection
     if not Path(name).exists():
-        raise DatasetError(f"There is no collection {name!r}: it is none of {', '.join(NAMED)}, and no folder or file.")
+        raise DatasetError(
+            f"There is no collection {name!r}: it is none of {', '.join(NAMED)}, and no folder or file. Pictures of"
+            " your own are named by their path (--on, or --collections of training.train)."
+        )
     from training import own
 
     return own.load(Path(name))
@@ -165,8 +178,13 @@ def label_positions(collection: Collection, labels: pd.Series, codes: tuple[str,
 
 
 def class_mix(collection: Collection, codes: tuple[str, ...]) -> np.ndarray:
-    """Return float (classes,), how common each class is in the collection's training part; 0 for those it lacks."""
+    """Return float (classes,), how common each class is in the collection's training part; 0 for those it lacks.
+
+    Raises DatasetError where it has no training part.
+    """
     counts = np.bincount(label_positions(collection, collection.part("train")["label"], codes), minlength=len(codes))
+    if not counts.any():
+        raise DatasetError(f"{collection.title} has no training pictures, whose mix of diagnoses is needed here.")
     return np.asarray(counts / counts.sum())
 
 

@@ -25,7 +25,8 @@ from training.answers import Answers, answers
 from training.card import replace_marked
 from training.collection import Collection, load
 from training.command import UserError, run_command
-from training.evaluate import Part, choose_part, default_collection
+from training.evaluate import Part, choose_part, default_collection, is_primary
+from training.examples import refuse_equal_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -88,10 +89,11 @@ class Contender:
 def open_contenders(names: Sequence[str], engine: EngineName) -> list[Contender]:
     """Return the models by name; where two folders' models have one name, by what they were asked for as.
 
-    Raises CompareError for fewer than two, ModelError where there is no such model.
+    Raises CompareError for fewer than two different ones or one that is named twice, ModelError where there is no such
+    model.
     """
-    if len(set(names)) < 2:
-        raise CompareError("Name two or more different models.")
+    if len(set(names)) < max(2, len(names)):
+        raise CompareError("Name two or more different models, each once.")
     models = [find_model(name) for name in names]
     own = [model.name for model in models]
     shown = [model.name if own.count(model.name) == 1 else name for name, model in zip(names, models, strict=True)]
@@ -276,13 +278,17 @@ def main() -> None:
     contenders = open_contenders(command.models, command.engine)
     home = default_collection(contenders[0].model)
     sources = [load(name, command.data) for name in command.on or (home,)]
+    refuse_equal_names(sources)
     ensemble = None
     if command.ensemble:
         if len({one.model.codes for one in contenders}) > 1:
             raise CompareError("Only models with the same classes can be averaged.")
         if command.part != "test":
             raise CompareError("The average is calibrated on validation pictures and measured on test pictures only.")
-        known = load(home, command.data)
+        if ENSEMBLE in {one.name for one in contenders}:
+            raise CompareError(f"One of the models is called {ENSEMBLE}, as the average of --ensemble is.")
+        mine = [source for source in sources if is_primary(contenders[0].model, source)]
+        known = mine[0] if mine else load(home, command.data)
         learnt = sheets_of(contenders, known, common_answers(contenders, known, "validation"))
         ensemble = fit_ensemble(list(learnt.values()))
     expenses = {one.name: costs(one) for one in contenders}

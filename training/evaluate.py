@@ -26,9 +26,9 @@ from training import card, collection, curves, export, measure, subgroups
 from training.answers import Answers, answers
 from training.collection import Collection, DatasetError
 from training.command import UserError, run_command
+from training.isic2018 import ONE_HOT
+from training.provenance import is_first, recorded_collections
 
-SUBMISSION = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
-"""Columns of the ISIC 2018 Task 3 challenge, in its order."""
 Part = Literal["train", "validation", "test", "all"]
 
 
@@ -128,14 +128,12 @@ def measure_collection(
 
 def default_collection(model: ModelFolder) -> str:
     """Return the collection that the model learned from first, as `--on` takes it; ham10000 where none is recorded."""
-    experiment = (model.card.get("training") or {}).get("experiment") or {}
-    return str((experiment.get("collections") or ["ham10000"])[0])
+    return (*recorded_collections(model.card), "ham10000")[0]
 
 
 def is_primary(model: ModelFolder, source: Collection) -> bool:
     """Say whether a collection is the first that the model learned from: its figures are the model's own."""
-    first = ((model.card.get("training") or {}).get("collections") or ["HAM10000"])[0]
-    return bool(first == source.title)
+    return is_first(model.card, source)
 
 
 def belongs_into_card(model: ModelFolder, name: str, source: Collection) -> bool:
@@ -170,16 +168,16 @@ def write_tables(model: ModelFolder, result: Measured, output: Path) -> None:
     for place, code in enumerate(model.codes):
         predictions[code] = probabilities[:, place].round(6)
     predictions.to_csv(output / f"predictions-{result.source.name}.csv", index=False, lineterminator="\n")
-    if result.source.name == "isic2018" and {code.lower() for code in SUBMISSION} == set(model.codes):
+    if result.source.name == "isic2018" and {code.lower() for code in ONE_HOT} == set(model.codes):
         table = submission(model, result.answers)
         table.to_csv(output / "submission-isic2018.csv", index=False, lineterminator="\n")
 
 
 def submission(model: ModelFolder, given: Answers) -> pd.DataFrame:
-    """Return the ISIC 2018 Task 3 challenge's table: image and SUBMISSION, probabilities at equal priors."""
+    """Return the ISIC 2018 Task 3 challenge's table: image and ONE_HOT, probabilities at equal priors."""
     equal = at_prior(given.probabilities, np.array(model.prior), "equal")
     table = pd.DataFrame({"image": given.table["image"]})
-    for column in SUBMISSION:
+    for column in ONE_HOT:
         table[column] = equal[:, model.codes.index(column.lower())].round(6)
     return table
 

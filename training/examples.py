@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from training.batches import Examples, decode_cached
-from training.collection import Collection, held_classes, label_positions, load, split_by_group
+from skin_gradio import lesions
+from training.batches import CACHE_SIDE, Examples, decode_cached
+from training.collection import Collection, DatasetError, held_classes, label_positions, load, split_by_group
 from training.experiment import Experiment
 
 RESPLIT_SEED = 1
@@ -22,20 +23,38 @@ def load_collections(experiment: Experiment, base: Path | None = None) -> list[C
         experiment: names them.
         base: folder that holds the named collections' folders.
 
-    Raises DatasetError when one is not there or not as it should be.
+    Raises DatasetError when one is not there or not as it should be, or when two have one name.
     """
     collections = [load(name, base) for name in experiment.collections]
+    refuse_equal_names(collections)
     if experiment.split != "group":
         collections = [_split_without_groups(c, experiment) for c in collections]
     if experiment.balance:
-        collections = [replace(c, table=_balanced(c, experiment)) for c in collections]
+        collections = [balanced(c, experiment.codes) for c in collections]
     return collections
 
 
+def refuse_equal_names(collections: Sequence[Collection]) -> None:
+    """Raise DatasetError where two collections have one name: whatever is kept by name would be one of them only."""
+    names = [collection.name for collection in collections]
+    if twice := sorted(name for name in set(names) if names.count(name) > 1):
+        raise DatasetError(f"Two collections are called {twice[0]}, after their folders; rename one of the folders.")
+
+
 def classes(experiment: Experiment, collections: Sequence[Collection]) -> tuple[str, ...]:
-    """Return the classes of the experiment's task that at least one of its collections holds, in order."""
-    held = np.any([held_classes(collection, experiment.codes) for collection in collections], axis=0)
-    return tuple(code for code, there in zip(experiment.codes, held, strict=True) if there)
+    """Return the classes of the experiment's task that at least one of its collections holds, in order.
+
+    Raises DatasetError for a collection that holds none of them.
+    """
+    each = [held_classes(collection, experiment.codes) for collection in collections]
+    for collection, held in zip(collections, each, strict=True):
+        if not held.any():
+            hint = " Use --task malignancy." if set(collection.classes) <= set(lesions.TASKS["malignancy"]) else ""
+            raise DatasetError(
+                f"{collection.title} has the labels {', '.join(collection.classes)}, none of which {experiment.name}"
+                f" learns ({', '.join(experiment.codes)}).{hint}"
+            )
+    return tuple(code for code, there in zip(experiment.codes, np.any(each, axis=0), strict=True) if there)
 
 
 def _split_without_groups(collection: Collection, experiment: Experiment) -> Collection:
@@ -54,14 +73,18 @@ def _split_without_groups(collection: Collection, experiment: Experiment) -> Col
     return replace(collection, table=pd.concat([learnt.drop(columns="copy"), test], ignore_index=True))
 
 
-def _balanced(collection: Collection, experiment: Experiment) -> pd.DataFrame:
-    """Keep of each class only as many pictures of a part as its rarest class has, chosen by a hash of their ids."""
+def balanced(collection: Collection, codes: tuple[str, ...]) -> Collection:
+    """Return a collection with as many pictures of each class of a part as its rarest has, chosen by a hash of ids.
+
+    The test part stays as it is.
+    """
     table = collection.table
-    classes = pd.Series(label_positions(collection, table["label"], experiment.codes), table.index)
+    classes = pd.Series(label_positions(collection, table["label"], codes), table.index)
     position = table["image"].map(lambda image: hashlib.sha256(f"{RESPLIT_SEED}:{image}".encode()).hexdigest())
     rank = position.groupby([table["split"], classes]).rank(method="first")
     least = classes.groupby(table["split"]).transform(lambda part: part.value_counts().min())
-    return table[(rank <= least) | (table["split"] == "test")].reset_index(drop=True)
+    kept = table[(rank <= least) | (table["split"] == "test")].reset_index(drop=True)
+    return replace(collection, table=kept)
 
 
 def fingerprint(collections: Sequence[Collection]) -> str:
@@ -70,7 +93,9 @@ def fingerprint(collections: Sequence[Collection]) -> str:
     return marks[0] if len(marks) == 1 else hashlib.sha256(" ".join(marks).encode()).hexdigest()[:16]
 
 
-def load_part(collections: Sequence[Collection], part: str, codes: tuple[str, ...], cache: Path) -> list[Examples]:
+def load_part(
+    collections: Sequence[Collection], part: str, codes: tuple[str, ...], cache: Path, side: int = CACHE_SIDE
+) -> list[Examples]:
     """Return each collection's pictures of a part.
 
     Args:
@@ -78,12 +103,13 @@ def load_part(collections: Sequence[Collection], part: str, codes: tuple[str, ..
         part: `train`, `validation` or `test`.
         codes: the classes, in order.
         cache: folder of the decoded pictures, all parts' together.
+        side: of the decoded pictures; see `decoded_side`.
     """
     held = np.stack([held_classes(collection, codes) for collection in collections])
     found = []
     for source, collection in enumerate(collections):
         files = collection.table.drop_duplicates("image").sort_values("image", ignore_index=True)
-        pictures = decode_cached(list(files["path"]), cache)
+        pictures = decode_cached(list(files["path"]), cache, side)
         row_of = dict(zip(files["image"], range(len(files)), strict=True))
         table = collection.part(part)
         labels = label_positions(collection, table["label"], codes)
@@ -92,19 +118,42 @@ def load_part(collections: Sequence[Collection], part: str, codes: tuple[str, ..
     return found
 
 
+def decoded_side(experiment: Experiment) -> int:
+    """Return the side that pictures are decoded at: large enough for all that the experiment makes of them."""
+    return max(CACHE_SIDE, experiment.input_size, *(stage.size for stage in experiment.stages if stage.epochs))
+
+
+def check_parts(collections: Sequence[Collection], codes: tuple[str, ...]) -> None:
+    """Raise DatasetError unless each collection has validation pictures, and training pictures of all its classes.
+
+    A class that a collection holds and trains nothing of would be pushed up by the loss and held by no picture.
+    """
+    for collection in collections:
+        if collection.part("validation").empty:
+            raise DatasetError(f"{collection.title} has no validation pictures.")
+        places = label_positions(collection, collection.part("train")["label"], codes)
+        learnt = np.bincount(places, minlength=len(codes)) > 0
+        if lacking := [codes[place] for place in np.flatnonzero(held_classes(collection, codes) & ~learnt)]:
+            raise DatasetError(
+                f"{collection.title} has no training picture of {' and '.join(lacking)}: what there is of it, too few"
+                " lesions to be split, is held out. Add pictures, leave the class out, or give the split."
+            )
+
+
 def load_examples(
-    collections: Sequence[Collection], codes: tuple[str, ...], cache: Path
+    collections: Sequence[Collection], codes: tuple[str, ...], cache: Path, side: int = CACHE_SIDE
 ) -> tuple[Examples, dict[str, Examples]]:
     """Return the training part of all collections together, and each one's validation part by name.
 
-    Arguments are those of `load_part`.
+    Arguments are those of `load_part`. Raises DatasetError where `check_parts` does.
     """
-    learnt = load_part(collections, "train", codes, cache)
+    check_parts(collections, codes)
+    learnt = load_part(collections, "train", codes, cache, side)
     train = Examples(
         [picture for part in learnt for picture in part.pictures],
         np.concatenate([part.labels for part in learnt]),
         np.concatenate([part.sources for part in learnt]),
         learnt[0].held,
     )
-    validation = load_part(collections, "validation", codes, cache)
+    validation = load_part(collections, "validation", codes, cache, side)
     return train, {c.name: part for c, part in zip(collections, validation, strict=True)}

@@ -27,10 +27,10 @@ from typing import Any
 import numpy as np
 
 from skin_gradio.engines import Engine
-from skin_gradio.images import Picture, read_picture
+from skin_gradio.images import Picture
 from skin_gradio.input_gate import SHARES, STATISTICS, InputGate, statistics
 from skin_gradio.models import ModelFolder
-from training.collection import DATA
+from training.collection import DATA, read_training_picture
 
 VARIABLE = "NATURAL_PHOTOS_DIR"
 MIN_PICTURES = 100
@@ -89,9 +89,11 @@ def look(engine: Engine, pictures: np.ndarray) -> Seen:
 
 def look_at_photographs(model: ModelFolder, engine: Engine, files: Sequence[Path], closer: bool) -> Seen:
     """Return what the gate sees of photographs, read as uploads are; with `closer`, of their middle halves as well."""
-    read = [read_picture(file) for file in files]
-    shown = read + [zoomed(picture) for picture in read] if closer else read
-    return look(engine, np.stack([picture.resized(model.input_size) for picture in shown]))
+    shown = []
+    for file in files:  # one at a time: a folder of photographs does not fit into memory
+        picture = read_training_picture(file)
+        shown += [one.resized(model.input_size) for one in ([picture, zoomed(picture)] if closer else [picture])]
+    return look(engine, np.stack(shown))
 
 
 def spacing(count: int) -> int:
@@ -237,9 +239,12 @@ def _check(model: ModelFolder, engine: Engine, entry: dict[str, Any], files: Seq
     size, gate = model.input_size, InputGate.from_card({"gate": entry})
     if not files or gate is None:
         return {"pictures": 0, "refused": 0, "reasons": {}}
-    read = [read_picture(file) for file in files]
-    pictures = np.stack([picture.resized(size) for picture in read])
-    sides = [picture.shorter_side for picture in read]
+    shown, sides = [], []
+    for file in files:
+        picture = read_training_picture(file)
+        shown.append(picture.resized(size))
+        sides.append(picture.shorter_side)
+    pictures = np.stack(shown)
     doubts = gate.doubts(pictures, look(engine, pictures).embedding, sides)
     reasons = Counter(doubt.code for one in doubts for doubt in one)
     return {"pictures": len(files), "refused": sum(map(bool, doubts)), "reasons": dict(reasons)}

@@ -13,6 +13,7 @@ import pandas as pd
 from skin_gradio import lesions
 from training.collection import (
     PARTS,
+    TITLES,
     Collection,
     DatasetError,
     find_folder,
@@ -22,6 +23,7 @@ from training.collection import (
 )
 from training.command import run_command
 
+TABLE = "HAM10000_metadata.csv"
 SPLIT_FILE = Path(__file__).parent / "splits" / "ham10000.csv"
 SPLIT_SEED = 20180814  # the day the data descriptor appeared
 HELD_OUT = {"test": 0.15, "validation": 0.15}  # of each diagnosis' images
@@ -59,7 +61,7 @@ def read_index(root: Path) -> pd.DataFrame:
     Raises DatasetError for a missing table, column or image file, for an unknown diagnosis, and for a missing or
     repeated id.
     """
-    table_path = root / "HAM10000_metadata.csv"
+    table_path = root / TABLE
     if not table_path.is_file():
         raise DatasetError(f"{table_path} is missing; the folder should hold it beside the image folders.")
     table = pd.read_csv(table_path, dtype={"lesion_id": "string", "image_id": "string", "dx": "string"})
@@ -119,7 +121,7 @@ def load(root: Path) -> Collection:
     """
     names = {"image_id": "image", "dx": "label", "localization": "site", "dx_type": "confirmation"}
     table = with_committed_split(read_index(root).rename(columns=names), SPLIT_FILE, root)
-    return Collection("ham10000", "HAM10000", table, lesions.CODES)
+    return Collection("ham10000", TITLES["ham10000"], table, lesions.CODES)
 
 
 def write_split(table: pd.DataFrame, path: Path) -> None:

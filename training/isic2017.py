@@ -27,7 +27,15 @@ from pathlib import Path
 import pandas as pd
 
 from training import ham10000, near_duplicates
-from training.collection import PARTS, Collection, DatasetError, find_folder, split_by_group, with_committed_split
+from training.collection import (
+    PARTS,
+    TITLES,
+    Collection,
+    DatasetError,
+    find_folder,
+    split_by_group,
+    with_committed_split,
+)
 from training.command import run_command
 
 SPLIT_FILE = Path(__file__).parent / "splits" / "isic2017.csv"
@@ -66,7 +74,7 @@ def load(root: Path) -> Collection:
     if not known.all():
         print(f"{root}: left out {int((~known).sum())} images that {SPLIT_FILE.name} does not name.", file=sys.stderr)
     table = with_committed_split(table[known].reset_index(drop=True), SPLIT_FILE, root)
-    return Collection("isic2017", "ISIC 2017", table, CLASSES)
+    return Collection("isic2017", TITLES["isic2017"], table, CLASSES)
 
 
 def split(index: pd.DataFrame) -> pd.DataFrame:

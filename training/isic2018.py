@@ -13,7 +13,7 @@ import pandas as pd
 
 from skin_gradio import lesions
 from training import ham10000
-from training.collection import Collection, DatasetError
+from training.collection import TITLES, Collection, DatasetError
 
 ONE_HOT = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
 GROUPING = ("image", "lesion_id", "diagnosis_confirm_type")
@@ -54,7 +54,7 @@ def load(folder: Path, truth: Path | None = None) -> Collection:
     table["split"] = table["image"].map(committed).fillna("test")
     table = table.sort_values("image", ignore_index=True)
     held = tuple(code for code in lesions.CODES if (table["label"] == code).any())
-    return Collection("isic2018", "ISIC 2018 Task 3", table, held, grouped)
+    return Collection("isic2018", TITLES["isic2018"], table, held, grouped)
 
 
 def is_ground_truth(header: list[str]) -> bool:

@@ -21,8 +21,8 @@ from pathlib import Path
 import pandas as pd
 
 from skin_gradio import lesions
-from training import isic2018, near_duplicates
-from training.collection import PARTS, Collection, DatasetError, split_by_group
+from training import ham10000, isic2018, near_duplicates
+from training.collection import NAMED, PARTS, TITLES, Collection, DatasetError, split_by_group
 
 SPLIT_SEED = "own"
 HELD_OUT = {"test": 0.15, "validation": 0.15}
@@ -77,8 +77,9 @@ COLUMN_NAMES = {
 def load(path: Path) -> Collection:
     """Return the pictures in a folder, or those of a CSV file.
 
-    Raises DatasetError for no pictures, an empty class folder, an unknown label or part, labels of both kinds (seven
-    diagnoses and benign or malignant), a missing, repeated or ambiguous picture, and a group in two given parts.
+    Raises DatasetError for a folder of a named collection, whose committed split would be lost, no pictures, an empty
+    class folder, an unknown label or part, labels of both kinds (seven diagnoses and benign or malignant), a missing,
+    repeated or ambiguous picture, and a group in two given parts.
     """
     table_path = path if path.is_file() else _table_in(path)
     if table_path is None:
@@ -89,13 +90,25 @@ def load(path: Path) -> Collection:
             # The archives of ISIC 2018 keep the ground truth in a folder beside the pictures'.
             here = table_path.parent
             return isic2018.load(here if any(here.rglob("*.jpg")) else here.parent, table_path)
-        name, table = table_path.resolve().parent.name, _from_table(table_path)
+        _refuse_named(table_path)
+        name, table = table_path.resolve().parent.name, _from_table(table_path.resolve())
     held = _classes(table, path)
     grouped = "group" in table
     if not grouped:
         table["group"] = near_duplicates.join(list(table["image"]), _near_duplicates(list(table["path"])))
     table = _with_split(table, grouped, path).sort_values("image", ignore_index=True)
     return Collection(name, name, table, held, grouped)
+
+
+def _refuse_named(table_path: Path) -> None:
+    """Raise DatasetError for the table of a collection that has a split of its own."""
+    folder = table_path.resolve().parent
+    if folder.name in NAMED or table_path.name == ham10000.TABLE:
+        name = folder.name if folder.name in NAMED else "ham10000"
+        raise DatasetError(
+            f"{table_path} looks like {TITLES[name]}, whose committed split would be lost here: name it {name}, and its"
+            f" place by --data or {name.upper()}_DIR. (Pictures of your own want another folder name.)"
+        )
 
 
 def _table_in(folder: Path) -> Path | None:

@@ -30,8 +30,8 @@ from training.unpack import unpack
 LABELS = {"ham10000": {"akiec": 327, "bcc": 514, "bkl": 1099, "df": 115, "mel": 1113, "nv": 6705, "vasc": 142}}
 """Pictures of each diagnosis, as published (Tschandl et al., Sci. Data 5, 180161, 2018)."""
 NEXT = {
-    "ham10000": "python -m training.train mobilenet_v2",
-    "isic2017": "python -m training.train mobilenet_v2 --collections ham10000 isic2017",
+    "ham10000": "python -m training.train mobilenet_v2_ham10000",
+    "isic2017": "python -m training.train mobilenet_v2 --name mine",
 }
 _SHA256 = re.compile(r"([^=]+)=([0-9a-fA-F]{64})")
 Load = Callable[[str, Path | None], Collection]

@@ -1,8 +1,40 @@
 """The part of a model card that says where a model comes from, made from the training record of model.json."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from training.collection import NAMED, Collection
+
 _STARTS = {"imagenet": "ImageNet weights", "random": "random weights"}
+
+
+def learned_from(training: Mapping[str, Any]) -> list[str]:
+    """Return the titles of all collections that a training record's weights have learned from.
+
+    Its own collections come first, then those of what it went on from and of its teacher.
+    """
+    return list(training.get("learned_from") or training.get("collections") or [])
+
+
+def recorded_collections(card: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the collections that a model was trained on, the first being the one of its prior.
+
+    Pictures of the user's own are recorded by their folder's name alone. Nothing where model.json does not say.
+    """
+    experiment = (card.get("training") or {}).get("experiment") or {}
+    return tuple(str(name) for name in experiment.get("collections") or ())
+
+
+def is_first(card: Mapping[str, Any], source: Collection) -> bool:
+    """Say whether a collection is the first that a model was trained on: the one whose mix its prior is.
+
+    Two folders of the user's own can have one name; where the record knows the test part, it tells them apart.
+    """
+    training = card.get("training") or {}
+    if source.title != (training.get("collections") or ["HAM10000"])[0]:
+        return False
+    known = training.get("test_fingerprint")
+    return not known or source.name in NAMED or bool(known == source.test_fingerprint)
 
 
 def origin(document: dict[str, Any]) -> str:
@@ -51,6 +83,10 @@ def _training_of_average(document: dict[str, Any]) -> str:
     )
 
 
+def _started(start: str) -> str:
+    return _STARTS.get(start, f"the weights of `{start}`")
+
+
 def training_section(document: dict[str, Any]) -> str:
     """Return how a model was made, as a Markdown list."""
     training = document["training"]
@@ -74,7 +110,7 @@ def training_section(document: dict[str, Any]) -> str:
         f" seed {experiment['seed']}, backend {training['backend']}, {training['epochs_run']} epochs in"
         f" {training['seconds'] / 60:.0f} minutes on {training['hardware']}; best epoch {training['best_epoch']}"
         f" (validation BACC {training['validation_balanced_accuracy']:.3f} at equal priors).\n"
-        f"- Start: {_STARTS.get(experiment['start'], 'other weights')}. Imbalance: {', '.join(remedies)}; the"
+        f"- Start: {_started(experiment['start'])}. Imbalance: {', '.join(remedies)}; the"
         " collection's prior is put back when temperature"
         f" ({document['calibration']['temperature']:.3f}) and class biases are fitted on validation pictures.\n{taught}"
         f"{_versions(training)}"

@@ -18,12 +18,12 @@ import tyro
 
 from skin_gradio import input_gate, lesions
 from skin_gradio.engines import Engine, EngineName, open_engine
-from skin_gradio.images import read_picture
 from skin_gradio.models import ModelFolder, find_model, read_folder
 from skin_gradio.views import COUNT, Average, Combination, all_views
-from training import calibrate, collection, export, gate
+from training import calibrate, collection, examples, export, gate
 from training.collection import Collection
 from training.command import UserError, run_command
+from training.provenance import is_first, recorded_collections
 
 STALE = ("coverage_at_", "set_size_at_", "class_coverage_at_")
 """How the names of those test figures begin that hold for the prediction sets they were measured with."""
@@ -50,7 +50,8 @@ class Validation:
 
     `views` float32 (8, n, classes) are the graph's probabilities for each view, `labels` int (n,), `groups` (n,) the
     lesions, `priors` float (n, classes) the mix of classes that the collection trains with, for each picture. `tried`
-    uint8 (k, size, size, 3) are some of the pictures, evenly spread.
+    uint8 (k, size, size, 3) are some of the pictures, evenly spread. `own` says whether the model's prior is the
+    collection's mix.
     """
 
     views: np.ndarray
@@ -59,12 +60,13 @@ class Validation:
     priors: np.ndarray
     seen: gate.Seen
     tried: np.ndarray
+    own: bool = True
 
 
 def look_at_validation(model: ModelFolder, engine: Engine, source: Collection) -> Validation:
     """Return a model's answers to a collection's validation pictures, each read as an upload is.
 
-    Raises DatasetError for a label that the model does not know and UnusableImage for a picture that cannot be read.
+    Raises DatasetError for a label that the model does not know and for a picture that cannot be read.
     """
     table = source.part("validation")
     views: list[np.ndarray] = []
@@ -72,7 +74,7 @@ def look_at_validation(model: ModelFolder, engine: Engine, source: Collection) -
     statistics: list[np.ndarray] = []
     tried: list[np.ndarray] = []
     for place, path in enumerate(table["path"]):
-        picture = read_picture(path).resized(model.input_size)
+        picture = collection.read_training_picture(path).resized(model.input_size)
         outputs = engine.run(np.ascontiguousarray(all_views(picture)))
         views.append(outputs.probabilities)
         embedding.append(outputs.embedding[0])
@@ -86,6 +88,7 @@ def look_at_validation(model: ModelFolder, engine: Engine, source: Collection) -
         np.tile(collection.class_mix(source, model.codes), (len(table), 1)),
         gate.Seen(np.stack(statistics), np.stack(embedding)),
         np.stack(tried),
+        is_first(model.card, source),
     )
 
 
@@ -94,11 +97,12 @@ def fit_views(parts: Sequence[Validation], model: ModelFolder) -> dict[str, Any]
 
     The calibration sees every collection, each picture under its own collection's mix; the rest is chosen on the first.
     """
-    prior, first = np.array(model.prior), parts[0]
+    prior, first, (own, *others) = np.array(model.prior), parts[0], [part.priors for part in parts]
     views = np.concatenate([part.views for part in parts], axis=1)
     labels = np.concatenate([part.labels for part in parts])
-    # A class that only later collections hold counts in the first one's prior, so it must here.
-    priors = np.concatenate([np.tile(prior, (len(first.labels), 1)), *(part.priors for part in parts[1:])])
+    if first.own:  # a class that only later collections hold counts in the first one's prior, so it must here
+        own = np.tile(prior, (len(first.labels), 1))
+    priors = np.concatenate([own, *others])
     fitted = {average: calibrate.fit_views(views, labels, priors, prior, average) for average in get_args(Average)}
     average: Average = min(fitted, key=lambda name: fitted[name][1])
     calibration = fitted[average][0]
@@ -174,9 +178,11 @@ def main() -> None:
     model = find_model(command.model)
     if "@" in model.revision:
         raise UserError("A model of the Hub stays what its revision says; copy its folder and refit the copy.")
-    experiment = (model.card.get("training") or {}).get("experiment") or {}
-    names = command.on or tuple(experiment.get("collections") or ("ham10000",))
-    refit_folder(model.path, [collection.load(name, command.data) for name in names], command.engine)
+    names = command.on or recorded_collections(model.card) or ("ham10000",)
+    sources = [collection.load(name, command.data) for name in names]
+    if ((model.card.get("training") or {}).get("experiment") or {}).get("balance"):
+        sources = [examples.balanced(source, model.codes) for source in sources]
+    refit_folder(model.path, sources, command.engine)
     found = read_folder(model.path).card["gate"]
     print(f"{model.path / 'model.json'} and the card beside it are written.")
     print(_gate_line(found))
@@ -186,7 +192,10 @@ def _gate_line(entry: dict[str, Any] | None) -> str:
     if entry is None:
         return f"No input gate: it takes {gate.MIN_PICTURES} validation pictures."
     if not entry["fitted_on"]["photographs"]:
-        return f"The gate was fitted without photographs of other things; {gate.VARIABLE} names a folder of them."
+        return (
+            f"The gate was fitted without photographs of other things: {gate.VARIABLE} names a folder of them, of which"
+            f" {gate.MIN_PHOTOGRAPHS} have to be among those that are fitted on."
+        )
     unseen = entry["unseen_photographs"]
     return f"The gate refuses {unseen['refused']} of {unseen['pictures']} photographs that it was not fitted on."
 

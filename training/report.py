@@ -11,11 +11,12 @@ import numpy as np
 from PIL import Image
 
 from skin_gradio import heatmap, lesions
-from skin_gradio.credit import credit
+from skin_gradio.credit import credit, learned
 from skin_gradio.engines import Engine
 from skin_gradio.images import read_picture
 from skin_gradio.models import ModelFolder
 from training import measure, plots, subgroups
+from training.provenance import learned_from
 
 if TYPE_CHECKING:
     from training.evaluate import Measured
@@ -150,14 +151,11 @@ def _section(model: ModelFolder, engine: Engine, result: "Measured", output: Pat
             key: _save(figure, output / f"{key.replace('_', '-')}-{name}.svg") if figure else ""
             for key, figure in drawn.items()
         },
-        "seen_in_training": measured["split"] != "test" and bool({result.source.title, name} & _learned_from(model)),
+        "seen_in_training": measured["split"] != "test"
+        and learned(result.source.title, learned_from(model.card.get("training") or {})),
         "sets": [key for key in measured["figures"] if key.startswith("coverage_at_")],
         "mistakes": mistakes(model, engine, result) if pictures else [],
     }
-
-
-def _learned_from(model: ModelFolder) -> set[str]:
-    return {str(name) for name in (model.card.get("training") or {}).get("collections") or []}
 
 
 def _save(figure: Any, path: Path) -> str:

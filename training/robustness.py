@@ -20,11 +20,10 @@ import tyro
 
 from skin_gradio.classifier import at_prior
 from skin_gradio.engines import Engine, open_engine
-from skin_gradio.images import read_picture
 from skin_gradio.models import ModelFolder, find_model
 from training import augment, collection, metrics
 from training.card import replace_marked
-from training.collection import Collection, label_positions
+from training.collection import Collection, label_positions, read_training_picture
 from training.command import UserError, run_command
 from training.evaluate import Part, choose_part
 
@@ -112,12 +111,12 @@ CHANGES: dict[str, Change] = {
 def changed_answers(model: ModelFolder, engine: Engine, table: pd.DataFrame) -> dict[str, np.ndarray]:
     """Return for each of CHANGES the places of the answers at equal priors, int (n,), to a table's pictures.
 
-    The changes are made on the picture at the model's size. Raises UnusableImage for a picture that cannot be read.
+    The changes are made on the picture at the model's size. Raises DatasetError for a picture that cannot be read.
     """
     answers: dict[str, list[np.ndarray]] = {name: [] for name in CHANGES}
     prior, paths = np.array(model.prior), list(table["path"])
     for start in range(0, len(paths), BATCH):
-        pictures = [read_picture(path).resized(model.input_size) for path in paths[start : start + BATCH]]
+        pictures = [read_training_picture(path).resized(model.input_size) for path in paths[start : start + BATCH]]
         for name, change in CHANGES.items():
             outputs = engine.run(np.stack([change(picture) for picture in pictures]))
             answers[name].append(at_prior(outputs.probabilities, prior, "equal").argmax(axis=1))

@@ -75,6 +75,15 @@ def check(experiment: Experiment, names: Sequence[str]) -> None:
     for name, layers in (("head_learning_rate", "head"), ("peak_learning_rate", "all")):
         if name in names and layers not in trained:
             raise SearchError(f"--search {name}: {experiment.name} has no stage that trains {layers!r}.")
+    if (
+        "hidden_units" in names
+        and experiment.start not in ("imagenet", "random")
+        and not experiment.start.endswith(".h5")
+    ):
+        raise SearchError(
+            f"--search hidden_units: {experiment.name} goes on from {experiment.start}, whose head has one width; set"
+            " --start imagenet."
+        )
     if "sampling_power" in names and experiment.best_metric == "loss":
         raise SearchError(
             "--search sampling_power: it changes what the validation loss measures, so losses cannot be compared;"

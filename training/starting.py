@@ -6,15 +6,19 @@ the pooled features have on training pictures, and the layer behind it what make
 the model's own answers, at equal priors, and the head learns at the pace that it had when it was trained.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from skin_gradio.models import ModelError, ModelFolder, find_model
+from skin_gradio.models import ModelError, ModelFolder, bundled_models, find_model
+from training import collection, provenance
 from training.batches import resize_all
 from training.command import UserError
+from training.experiment import complete
+from training.fit import read_progress
 
 SAMPLED = 512
 """Training pictures that the pooled features' mean and variance are measured on."""
@@ -30,10 +34,30 @@ def shipped_model(start: str) -> ModelFolder | None:
         return None
     if folder.is_dir() and not (folder / "model.json").is_file():
         return None  # a run's
+    if folder.parts[:1] == ("runs",) and not folder.exists():
+        raise UserError(f"start: there is no run {start}; train {folder.name} first, or name another start.")
     try:
         return find_model(start)
     except ModelError as error:
         raise UserError(f"start: {error}") from None
+
+
+def learned_before(start: str) -> list[str]:
+    """Return the titles of the collections that what an experiment's `start` names has learned from.
+
+    Of a run, what it went on from and its teacher count as well, as far as they are still there. Nothing for ImageNet's
+    and random weights.
+    """
+    progress = read_progress(Path(start)) if Path(start).is_dir() else None
+    if progress is None:
+        shipped = shipped_model(start)
+        return provenance.learned_from(shipped.card["training"]) if shipped else []
+    experiment = complete(json.loads(progress.fingerprint)[0])
+    titles = [collection.TITLES.get(name, Path(name).name) for name in experiment["collections"]]
+    before = [
+        one for one in (experiment["start"], experiment["teacher"]) if Path(one).is_dir() or one in bundled_models()
+    ]
+    return [*titles, *(title for one in before if one for title in learned_before(one))]
 
 
 def continue_from(
@@ -60,7 +84,10 @@ def continue_from(
     try:
         backbone.set_weights(taken["backbone"].get_weights())
     except (KeyError, ValueError):
-        raise UserError(f"start: {shipped.path} holds no {model.name}, or an average of several networks.") from None
+        raise UserError(
+            f"start: {shipped.path} holds no {model.name} that can be gone on from: another network, an"
+            " average of several, or one in half precision, whose batch normalisation is folded away."
+        ) from None
     if tuple(codes) != shipped.codes:
         return
     layers = {layer.name: layer for layer in model.layers}

@@ -1,7 +1,7 @@
 """Train one experiment and export its model folder.
 
-    python -m training.train mobilenet_v2 --help
-    python -m training.train mobilenet_v2 --peak-learning-rate 3e-4 --name my_mobilenet
+    python -m training.train mobilenet_v2_ham10000 --help
+    python -m training.train mobilenet_v2_ham10000 --peak-learning-rate 3e-4 --name my_mobilenet
 
 A run that was interrupted goes on where its last finished epoch left it; started again after its end it does nothing
 but export.
@@ -167,7 +167,7 @@ def main() -> None:
     except ValueError as error:  # fields that do not go together
         raise UserError(str(error)) from error
     os.environ.setdefault("KERAS_BACKEND", command.run.backend)
-    from training import distribution, examples, refit
+    from training import distribution, examples, provenance, refit, starting
     from training.fit import fit
     from training.teacher import find_teacher, marked, with_answers
 
@@ -181,14 +181,14 @@ def main() -> None:
     collections = examples.load_collections(experiment, run.data)
     codes = examples.classes(experiment, collections)
     teacher = find_teacher(experiment, codes)
-    train, validation = examples.load_examples(collections, codes, run.output / "cache")
+    side = examples.decoded_side(experiment)
+    train, validation = examples.load_examples(collections, codes, run.output / "cache", side)
     check_groups(codes, next(iter(validation.values())))
     if teacher:
         train = with_answers(train, teacher, experiment.teacher_views, run.output / "cache")
     fingerprint = examples.fingerprint(collections)
     if first:
-        titles = ", ".join(collection.title for collection in collections)
-        print(f"{len(train)} training pictures of {titles}", flush=True)
+        print(f"{len(train)} training pictures of {', '.join(c.title for c in collections)}", flush=True)
     learned = marked(fingerprint, teacher)
     progress = fit(experiment, codes, train, validation, folder, learned, tensorboard=run.tensorboard)
     distribution.stop()
@@ -197,20 +197,27 @@ def main() -> None:
     best = progress.history[progress.best_row]
     print(f"best epoch {progress.best_epoch + 1}: validation BACC {best['validation_balanced_accuracy']:.3f}")
     if experiment.split != "group":
-        tested = examples.load_part(collections, "test", codes, run.output / "cache")
+        tested = examples.load_part(collections, "test", codes, run.output / "cache", side)
         reached = untouched_score(experiment, len(codes), tested, folder / progress.best_file)
         print(
             f"That is a claim: this split puts the same lesion into training and validation. On {reached[1]} test"
             f" pictures, of lesions that it never saw, the same weights reach BACC {reached[0]:.3f}. No model folder."
         )
         return
+    titles = [collection.title for collection in collections]
+    before = [
+        *starting.learned_before(experiment.start),
+        *(provenance.learned_from(teacher.card["training"]) if teacher else []),
+    ]
     # Names, not paths: a model folder is published, and where its owner keeps files is nobody's business.
     start = experiment.start if experiment.start in ("imagenet", "random") else Path(experiment.start).name
     shown, taught_by = tuple(one.name for one in collections), Path(experiment.teacher).name
     experiment = replace(experiment, collections=shown, start=start, teacher=taught_by)
     record: dict[str, Any] = {
         "data_fingerprint": fingerprint,
-        "collections": [collection.title for collection in collections],
+        "collections": titles,
+        "learned_from": list(dict.fromkeys([*titles, *before])),
+        "test_fingerprint": collections[0].test_fingerprint,
     }
     if teacher:
         record["teacher"] = {"name": teacher.name, "revision": teacher.revision}

@@ -1,7 +1,7 @@
 """Search the hyper-parameters of an experiment with Optuna.
 
-    python -m training.tune mobilenet_v2
-    python -m training.tune mobilenet_v2 --search peak_learning_rate dropout hidden_units --trials 50
+    python -m training.tune mobilenet_v2_ham10000
+    python -m training.tune mobilenet_v2_ham10000 --search peak_learning_rate dropout hidden_units --trials 50
 
 Every trial trains the experiment with other values and is scored on the validation pictures by its `best_metric`;
 trials that fall behind the median are ended early (pruned). The test pictures are not looked at, so that the tuned
@@ -10,7 +10,7 @@ experiment's test figures mean what they say.
 All trials are kept in a database. The same command started again goes on where it was; started several times at
 once, the processes share the work, on one machine with the default SQLite file, on many with a database server:
 
-    python -m training.tune mobilenet_v2 --storage postgresql+psycopg://user:password@host/database
+    python -m training.tune mobilenet_v2_ham10000 --storage postgresql+psycopg://user:password@host/database
 
 What can be searched, and in which range, is `training.search_space.SPACE`.
 """
@@ -84,7 +84,9 @@ def main() -> None:
     teacher = find_teacher(experiment, codes)
     fingerprint = marked(examples.fingerprint(collections), teacher)
     open_study(experiment, search, fingerprint)  # a mistake is told before minutes of decoding
-    train, validation = examples.load_examples(collections, codes, search.output / "cache")
+    train, validation = examples.load_examples(
+        collections, codes, search.output / "cache", examples.decoded_side(experiment)
+    )
     if teacher:
         train = with_answers(train, teacher, experiment.teacher_views, search.output / "cache")
     try:

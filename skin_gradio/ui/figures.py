@@ -60,7 +60,8 @@ BACC, PARAMETERS = Text("figures.bacc"), Text("figures.parameters")
 
 def learned_from(card: Mapping[str, Any]) -> list[str]:
     """Return the titles of the collections that a model learned from; none where its model.json does not say."""
-    titles = table_of(card, "training").get("collections")
+    training = table_of(card, "training")
+    titles = training.get("learned_from") or training.get("collections")
     return [str(title) for title in titles] if isinstance(titles, list) else []
 
 

@@ -6,6 +6,7 @@ What is missing or makes no sense is left out; the rest is shown.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from skin_gradio.credit import learned
 from skin_gradio.models import ModelFolder
 from skin_gradio.ui.figure_table import (
     INTERVALS,
@@ -116,4 +117,4 @@ def _counted(metrics: Mapping[str, Any]) -> str:
 def _with_learning(title: str, titles: Sequence[str]) -> str:
     if not titles:
         return title
-    return (WITH_LEARNING if title in titles else WITHOUT_LEARNING).format(title=title)
+    return (WITH_LEARNING if learned(title, titles) else WITHOUT_LEARNING).format(title=title)

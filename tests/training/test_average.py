@@ -142,6 +142,7 @@ def test_the_command_writes_a_folder_that_answers_alike_on_every_engine(
     text = (model.path / "README.md").read_text()
     assert "The average of `one` and" in text
     assert "python -m training.average" in text
+    assert model.card["training"]["learned_from"] == ["HAM10000"]
     assert str(tmp_path) not in json.dumps(model.card) + text
     assert "average: validation BACC" in capsys.readouterr().out
 
@@ -278,6 +279,12 @@ def test_models_that_do_not_fit_together_are_refused(models, change, reason, tmp
     (other / "model.json").write_text(json.dumps(document))
     with pytest.raises(average.AverageError, match=reason):
         average.find_members([str(models[0].path), str(other)])
+
+
+def test_another_collection_than_that_of_the_prior_cannot_be_the_first(models, source, tmp_path, monkeypatch):
+    other = replace(source, name="mine", title="mine")
+    with pytest.raises(average.AverageError, match="The prior is that of HAM10000, so --on has to name it first"):
+        run(models[:2], other, tmp_path, monkeypatch, "--on", "mine")
 
 
 @pytest.mark.parametrize(

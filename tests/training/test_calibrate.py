@@ -3,6 +3,7 @@ import pytest
 
 from skin_gradio.classifier import at_prior
 from training import calibrate, metrics
+from training.command import UserError
 
 PRIOR = np.array([0.7, 0.2, 0.1])
 
@@ -131,3 +132,15 @@ def test_the_average_of_views_is_calibrated_for_each_pictures_own_collection(sam
     assert calibration.temperature == pytest.approx(2, rel=0.1)
     alone = -np.log(views[0][np.arange(len(labels)), labels]).mean()
     assert loss < alone
+
+
+@pytest.mark.parametrize(("pictures", "place"), [(59, 6), (58, 5), (99, 10), (9, 1)])
+def test_a_tenth_of_the_pictures_is_a_whole_tenth(pictures, place):
+    """Split conformal: the floor((n + 1) / 10)-th smallest, though 1 - 0.9 is a little less than a tenth."""
+    assert calibrate._conformal(np.arange(1.0, pictures + 1), 0.9) == place
+
+
+@pytest.mark.parametrize("malignant", [[True, True], [False, False], []])
+def test_operating_points_take_pictures_of_both_kinds(malignant):
+    with pytest.raises(UserError, match=f"{len(malignant)} validation pictures are all"):
+        calibrate.operating_points(np.array(malignant, bool), np.ones(len(malignant)))

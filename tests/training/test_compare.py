@@ -73,6 +73,11 @@ def test_one_model_is_nothing_to_compare():
         compare.open_contenders(["mobilenet_v2", "mobilenet_v2"], "onnx")
 
 
+def test_a_model_that_is_named_twice_is_refused():
+    with pytest.raises(compare.CompareError, match="each once"):
+        compare.open_contenders(["mobilenet_v2", "another", "mobilenet_v2"], "onnx")
+
+
 def test_the_command_writes_tables_figures_and_a_plot(tmp_path):
     answered.collection(tmp_path / "mine", each=3)
     pictures = tmp_path / "mine"

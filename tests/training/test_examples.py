@@ -23,7 +23,7 @@ def ham(tmp_path):
             Image.new("RGB", (40, 40), (8 * lesion, 100 * view, 0)).save(path)
             rows.append((image, path, "mel" if lesion < 10 else "nv", f"lesion{lesion}", part))
     table = pd.DataFrame(rows, columns=["image", "path", "label", "group", "split"])
-    return Collection("ham", "HAM", table, lesions.CODES)
+    return Collection("ham", "HAM", table, ("mel", "nv"))
 
 
 @pytest.fixture
@@ -69,15 +69,15 @@ def test_a_balanced_set_has_equally_many_of_each_class_in_each_learning_part(loa
 
 
 def test_two_collections_make_one_training_part_and_a_validation_part_each(loaded, tmp_path):
-    collections = loaded(collections=("ham", "other"))
+    ham, other = loaded(collections=("ham", "other"))
+    collections = [ham, replace(other, table=other.table[other.table["label"] == "nv"], classes=("nv",))]
     codes = examples.classes(replace(tiny.EXPERIMENT, collections=("ham", "other")), collections)
     train, validation = examples.load_examples(collections, codes, tmp_path / "cache")
-    assert codes == lesions.CODES
-    assert len(train) == 72
+    assert codes == ("mel", "nv")
+    assert len(train) == 60
     assert set(validation) == {"ham", "other"}
     assert (validation["other"].sources == 1).all()
-    assert train.held[0].all()
-    assert train.held[1].sum() == 2
+    assert train.held.tolist() == [[True, True], [False, True]]
     assert {codes[label] for label in train.labels} == {"mel", "nv"}
     red = int(train.pictures[0][0, 0, 0])  # the first lesion is red 0, the second red 8, ...
     assert red == 0
@@ -86,6 +86,34 @@ def test_two_collections_make_one_training_part_and_a_validation_part_each(loade
 
 def test_classes_that_no_collection_holds_are_not_learnt(loaded):
     assert examples.classes(tiny.EXPERIMENT, loaded(collections=("other",))) == ("mel", "nv")
+
+
+def test_a_class_that_is_held_out_whole_is_an_error(ham, tmp_path):
+    lost = ham.table.assign(split=ham.table["split"].where(ham.table["label"] == "nv", "test"))
+    with pytest.raises(DatasetError, match=r"HAM has no training picture of mel: .* is held out"):
+        examples.load_examples([replace(ham, table=lost)], ("mel", "nv"), tmp_path)
+
+
+def test_a_collection_without_validation_pictures_is_an_error(ham, tmp_path):
+    table = ham.table[ham.table["split"] != "validation"]
+    with pytest.raises(DatasetError, match="HAM has no validation pictures"):
+        examples.load_examples([replace(ham, table=table)], ("mel", "nv"), tmp_path)
+
+
+def test_labels_of_the_other_task_say_which_option_is_missing(loaded, ham):
+    groups = replace(ham, classes=("benign", "malignant"))
+    with pytest.raises(DatasetError, match=r"HAM has the labels benign, malignant, .*Use --task malignancy"):
+        examples.classes(tiny.EXPERIMENT, [groups])
+
+
+def test_two_collections_of_one_name_are_refused(loaded):
+    with pytest.raises(DatasetError, match="Two collections are called ham"):
+        loaded(collections=("ham", "ham"))
+
+
+def test_pictures_are_decoded_as_large_as_they_are_needed():
+    assert examples.decoded_side(tiny.EXPERIMENT) == 256
+    assert examples.decoded_side(replace(tiny.EXPERIMENT, input_size=299)) == 299
 
 
 def test_a_benign_malignant_task_takes_diagnoses_by_their_group(ham):
@@ -116,6 +144,6 @@ def test_the_fingerprint_tells_collections_and_splits_apart(loaded):
 
 def test_pictures_are_decoded_once_however_often_they_are_copied(loaded, tmp_path):
     collections = loaded(split="copies")
-    examples.load_examples(collections, lesions.CODES, tmp_path / "cache")
+    examples.load_examples(collections, ("mel", "nv"), tmp_path / "cache")
     (cached,) = (tmp_path / "cache").glob("*.npy")
     assert len(np.load(cached, mmap_mode="r")) == 60

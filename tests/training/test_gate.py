@@ -10,6 +10,7 @@ from PIL import Image, ImageFilter
 from skin_gradio.input_gate import STATISTICS, InputGate
 from tests.test_input_gate import skin
 from training import gate
+from training.collection import DatasetError
 
 SIDE = 32
 
@@ -71,6 +72,13 @@ def test_without_photographs_there_is_a_gate_that_takes_none_for_one(classifier,
     assert not (found.photograph_scores(np.zeros((1, len(STATISTICS))), np.ones((1, 1280))) > 0).any()
     noise = np.random.default_rng(0).integers(0, 256, (1, SIDE, SIDE, 3), np.uint8)
     assert found.doubts(noise, np.ones((1, 1280)))[0][0].code == "unlike_training"
+
+
+def test_a_photograph_that_cannot_be_read_is_named(classifier, pictures, files, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    with pytest.raises(DatasetError, match=r"broken\.jpg: "):
+        fit(classifier, pictures, [*files, broken])
 
 
 def test_too_few_pictures_make_no_gate(classifier, pictures, files):

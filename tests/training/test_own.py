@@ -48,6 +48,23 @@ def test_an_experiment_finds_own_pictures_by_their_path(tmp_path):
     assert load(str(tmp_path)).classes == ("benign", "malignant")
 
 
+@pytest.mark.parametrize(("folder", "file"), [("ham10000", "labels.csv"), ("anything", "HAM10000_metadata.csv")])
+def test_a_named_collection_is_not_split_anew_by_its_path(tmp_path, folder, file):
+    for name in ("a.jpg", "b.jpg"):
+        picture(tmp_path / folder / name)
+    (tmp_path / folder / file).write_text("image_id,dx\na,mel\nb,nv\n")
+    with pytest.raises(DatasetError, match=r"looks like HAM10000, whose committed split would be lost.* --data"):
+        load(str(tmp_path / folder))
+
+
+def test_a_table_that_is_named_relatively_may_have_whole_paths(tmp_path, monkeypatch):
+    folder = with_table(tmp_path / "mine", "")
+    rows = "".join(f"{folder / name},{label}\n" for name, label in (("a.jpg", "mel"), ("b.png", "nv"), ("c.jpg", "nv")))
+    (folder / "labels.csv").write_text(f"image,label\n{rows}")
+    monkeypatch.chdir(tmp_path)
+    assert sorted(load("mine/labels.csv").table["image"]) == ["a.jpg", "b.png", "c.jpg"]
+
+
 def test_all_endings_are_pictures_and_hidden_files_are_not(tmp_path):
     for ending in ("jpg", "JPEG", "png", "webp", "tif", "tiff", "bmp"):
         picture(tmp_path / "mel" / f"{ending}.{ending}")

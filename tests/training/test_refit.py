@@ -18,7 +18,7 @@ from skin_gradio.views import all_views
 from tests.conftest import PRIOR, MeanColourEngine
 from tests.test_input_gate import skin
 from training import card, gate, refit
-from training.collection import Collection
+from training.collection import Collection, DatasetError
 from training.command import UserError
 
 CODES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
@@ -89,6 +89,27 @@ def test_views_that_say_too_much_are_taken_back(model, source):
         views, labels, np.arange(400).astype(str), np.tile(PRIOR, (400, 1)), seen, np.zeros((1, 32, 32, 3), np.uint8)
     )
     assert refit.fit_views([one], model)["temperature"] > 2
+
+
+def test_views_are_calibrated_for_the_mix_that_the_pictures_come_from(model):
+    """Pictures of another mix than the model's prior are no reason to correct the model."""
+    rng = np.random.default_rng(0)
+    labels = rng.choice(7, 700, p=np.full(7, 1 / 7))
+    logits = 2 * np.eye(7)[labels] + rng.normal(0, 1, (700, 7)) + np.log(PRIOR)
+    views = np.repeat((np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True))[None], 8, axis=0)
+    seen, tried = gate.Seen(np.zeros((700, 15)), np.zeros((700, 2))), np.zeros((1, 32, 32, 3), np.uint8)
+    even = refit.Validation(views, labels, np.arange(700).astype(str), np.full((700, 7), 1 / 7), seen, tried, own=False)
+    assert np.abs(refit.fit_views([even], model)["bias"]).max() < 0.5
+    taken_for_the_models = replace(even, own=True)
+    assert np.abs(refit.fit_views([taken_for_the_models], model)["bias"]).max() > 1
+
+
+def test_an_unreadable_picture_is_named(model, source, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    table = source.table.copy()
+    table.at[0, "path"] = tmp_path / "broken.png"
+    with pytest.raises(DatasetError, match=r"broken\.png: "):
+        refit.look_at_validation(model, MeanColourEngine(), replace(source, table=table))
 
 
 def test_figures_of_the_old_gate_and_sets_are_taken_out_and_others_stay():

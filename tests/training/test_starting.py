@@ -11,7 +11,7 @@ from skin_gradio import lesions
 from skin_gradio.models import BUNDLED, DEFAULT_MODEL, read_folder
 from tests.training import tiny
 from tests.training.test_export import export_tiny
-from training import starting
+from training import fit, starting
 from training.command import UserError
 
 pytestmark = pytest.mark.training
@@ -106,6 +106,24 @@ def test_what_is_no_model_folder_is_left_to_the_others(tmp_path):
     assert starting.shipped_model(DEFAULT_MODEL).path == BUNDLED / DEFAULT_MODEL
     with pytest.raises(UserError, match=r"^start: There is no model 'nothing'"):
         starting.shipped_model("nothing")
+    with pytest.raises(UserError, match=r"^start: there is no run runs/nothing; train nothing first"):
+        starting.shipped_model("runs/nothing")  # no Hub is asked
+
+
+def test_what_was_gone_on_from_and_a_teacher_count_as_learned_from(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, options in {
+        "first": {"collections": ("ham10000",), "teacher": DEFAULT_MODEL},
+        "second": {"collections": ("pictures/mine",), "start": "runs/first"},
+        "third": {"collections": ("isic2018",), "start": "runs/gone"},
+    }.items():
+        run = fit.Progress(fit._fingerprint(replace(tiny.EXPERIMENT, **options), "data"))
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "progress.json").write_text(json.dumps(vars(run)))
+    assert starting.learned_before("runs/second") == ["mine", "HAM10000", "HAM10000", "ISIC 2017"]
+    assert starting.learned_before("runs/third") == ["ISIC 2018 Task 3"]
+    assert starting.learned_before("imagenet") == []
+    assert starting.learned_before(DEFAULT_MODEL) == ["HAM10000", "ISIC 2017"]
 
 
 KEPT = sorted((Path(starting.__file__).parent / "checkpoints").glob("*/progress.json"))

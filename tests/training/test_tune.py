@@ -293,6 +293,7 @@ def test_what_can_be_searched_are_fields_of_an_experiment():
         ((), {}, "different names"),
         (("head_learning_rate",), {}, "no stage that trains 'head'"),
         (("sampling_power",), {"best_metric": "loss"}, "losses cannot be compared"),
+        (("hidden_units",), {"start": "mobilenet_v2"}, "goes on from mobilenet_v2, whose head has one width"),
     ],
     ids=str,
 )
