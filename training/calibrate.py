@@ -30,7 +30,7 @@ class Calibration:
 
     def probabilities(self, logits: np.ndarray, prior: np.ndarray) -> np.ndarray:
         """Return float64 (n, classes), the probabilities for a mix of classes `prior`, float (classes,)."""
-        log_probabilities = _log_softmax(logits.astype(np.float64) / self.temperature + self.bias + _log(prior))
+        log_probabilities = log_softmax(logits.astype(np.float64) / self.temperature + self.bias + _log(prior))
         return np.exp(log_probabilities)
 
 
@@ -54,7 +54,7 @@ def fit(logits: np.ndarray, labels: np.ndarray, prior: np.ndarray) -> Calibratio
 
     def loss(parameters: np.ndarray) -> float:
         scaled = logits * np.exp(-parameters[0]) + parameters[1:] + offset
-        return float(-_log_softmax(scaled)[rows, labels].sum() + (parameters**2).sum())
+        return float(-log_softmax(scaled)[rows, labels].sum() + (parameters**2).sum())
 
     found = minimize(loss, np.zeros(1 + logits.shape[1])).x
     return Calibration(float(np.exp(found[0])), found[1:])
@@ -76,19 +76,20 @@ def fit_shares(logits: np.ndarray, labels: np.ndarray, prior: np.ndarray) -> np.
     rows, offset = np.arange(len(labels)), _log(prior)
 
     def loss(parameters: np.ndarray) -> float:
-        averaged = np.tensordot(np.exp(_log_softmax(parameters[1:])), logits, axes=1)
+        averaged = np.tensordot(np.exp(log_softmax(parameters[1:])), logits, axes=1)
         scaled = averaged * np.exp(-parameters[0]) + offset
-        return float(-_log_softmax(scaled)[rows, labels].sum() + (parameters**2).sum())
+        return float(-log_softmax(scaled)[rows, labels].sum() + (parameters**2).sum())
 
     found = minimize(loss, np.zeros(1 + len(logits))).x
-    return np.exp(_log_softmax(found[1:]))
+    return np.exp(log_softmax(found[1:]))
 
 
 def _log(prior: np.ndarray) -> np.ndarray:
     return np.log(np.maximum(prior, 1e-300))
 
 
-def _log_softmax(values: np.ndarray) -> np.ndarray:
+def log_softmax(values: np.ndarray) -> np.ndarray:
+    """Return the logarithm of the softmax over the last axis, float, of the same shape."""
     shifted = values - values.max(axis=-1, keepdims=True)
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
 

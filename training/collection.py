@@ -74,18 +74,27 @@ def _fingerprint(table: pd.DataFrame) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def place(name: str, base: Path | None) -> Path:
+    """Return where a named collection's folder should be: BASE/NAME, or its NAME_DIR (HAM10000_DIR), or data/NAME."""
+    return base / name if base else Path(os.environ.get(variable_of(name)) or DATA / name)
+
+
+def variable_of(name: str) -> str:
+    """Return the environment variable that names a collection's folder."""
+    return f"{name.upper()}_DIR"
+
+
 def find_folder(name: str, base: Path | None = None) -> Path:
-    """Return a named collection's folder: BASE/NAME, or the environment's NAME_DIR (HAM10000_DIR), or data/NAME.
+    """Return a named collection's folder, which lies at its `place`.
 
     Raises DatasetError when it does not exist.
     """
-    variable = f"{name.upper()}_DIR"
-    folder = base / name if base else Path(os.environ.get(variable) or DATA / name)
+    folder = place(name, base)
     if not folder.is_dir():
         remedy = f" `python -m training.prepare {name}` gets it;" if name in PREPARED else ""
         raise DatasetError(
-            f"{name}'s folder does not exist: {folder}.{remedy} --data or the environment variable {variable} names"
-            " another place."
+            f"{name}'s folder does not exist: {folder}.{remedy} --data or the environment variable"
+            f" {variable_of(name)} names another place."
         )
     return folder
 

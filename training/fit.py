@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from training.batches import MASKED, Examples, adjustment, resize_all, training_batches
+from training.calibrate import log_softmax
 from training.command import UserError
 from training.experiment import Experiment, Phase, complete
 
@@ -240,12 +241,12 @@ def validation_figures(
     sources = np.concatenate([part.sources for part in validation.values()])
     answers, classes = together.argmax(axis=1), together.shape[1]
     recalls = metrics.recalls(labels, answers, classes)
-    expected = _log_softmax(together + added[sources])[np.arange(len(labels)), labels]
+    expected = log_softmax(together + added[sources])[np.arange(len(labels)), labels]
     row = {
         "validation_loss": float(-expected.mean()),
         "validation_accuracy": float((answers == labels).mean()),
         "validation_balanced_accuracy": metrics.balanced_accuracy(labels, answers, classes),
-        "validation_macro_auroc": metrics.macro_auroc(labels, np.exp(_log_softmax(together))),
+        "validation_macro_auroc": metrics.macro_auroc(labels, np.exp(log_softmax(together))),
     }
     named = zip(codes, recalls, strict=True)
     row |= {f"validation_recall_{code}": float(recall) for code, recall in named if np.isfinite(recall)}
@@ -254,11 +255,6 @@ def validation_figures(
             score = metrics.balanced_accuracy(part.labels, logits[name].argmax(axis=1), classes)
             row[f"validation_balanced_accuracy_{name}"] = score
     return row
-
-
-def _log_softmax(values: np.ndarray) -> np.ndarray:
-    shifted = values - values.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
 def _optimizer(experiment: Experiment, phase: Phase) -> Any:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from training.download import DownloadError, Remote, Report, fetch, get_json
 from training.ham10000 import COLUMNS
+from training.isic2018 import CONFIRMATIONS
 
 API = "https://api.isic-archive.com/api/v2"
 HAM10000 = 212
@@ -33,12 +34,6 @@ _DIAGNOSES = {
     "Dermatofibroma": "df",
 }
 _VASCULAR = "Benign soft tissue proliferations - Vascular"
-_CONFIRMATIONS = {
-    "histopathology": "histo",
-    "serial imaging showing no change": "follow_up",
-    "single image expert consensus": "consensus",
-    "confocal microscopy with consensus dermoscopy": "confocal",
-}
 
 
 def fetch_ham10000(
@@ -106,7 +101,7 @@ def _row(entry: dict[str, Any]) -> dict[str, Any]:
         "lesion_id": facts.get("lesion_id"),
         "image_id": entry["isic_id"],
         "dx": code,
-        "dx_type": _CONFIRMATIONS.get(confirmation or "", confirmation),
+        "dx_type": CONFIRMATIONS.get(confirmation or "", confirmation),
         "age": facts.get("age_approx"),
         "sex": facts.get("sex"),
         "localization": facts.get("anatom_site_general"),

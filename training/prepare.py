@@ -80,7 +80,7 @@ def prepare(
 
     Raises UserErrors: DownloadError, SourceError, ArchiveError, DatasetError and PrepareError.
     """
-    target = place(command.name, command.data)
+    target = collection.place(command.name, command.data)
     with exclusive(target):
         obtain(command, target)
         prepared = load(command.name, command.data)
@@ -89,11 +89,6 @@ def prepare(
             decode(prepared, command.cache)
     print(summary(prepared, target, command))
     return prepared
-
-
-def place(name: str, base: Path | None) -> Path:
-    """Return the folder in which training looks for a collection, whether it exists or not."""
-    return base / name if base else Path(os.environ.get(f"{name.upper()}_DIR") or collection.DATA / name)
 
 
 def obtain(command: PrepareCommand, target: Path) -> None:
@@ -181,7 +176,7 @@ def link(path: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(path, target_is_directory=True)
     except OSError as error:
-        variable = f"{target.name.upper()}_DIR"
+        variable = collection.variable_of(target.name)
         raise PrepareError(
             f"{target} cannot be made a link ({error.strerror}); set {variable}={path} instead."
         ) from error

@@ -6,7 +6,15 @@ import shutil
 import pytest
 
 from skin_gradio.models import BUNDLED
-from tests.browser.test_page import drop_single, picture_bytes, sticks_out
+from tests.browser.test_page import (
+    drop_single,
+    file,
+    open_batch,
+    picture_bytes,
+    progress,
+    start_batch,
+    sticks_out,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -25,6 +33,62 @@ def unfold(page):
 def choose(page, name):
     page.get_by_label("Another model").fill(str(name))
     page.keyboard.press("Enter")
+
+
+def pick(page, name):
+    """Choose a bundled model in the open menu."""
+    page.get_by_label("Models that come with this page").click()
+    page.get_by_role("option", name=re.compile(rf"^(✓ )?{name}, ")).click()
+    page.get_by_role("button", name=re.compile(rf"^Model: {name}$")).wait_for(timeout=60_000)
+
+
+def answered_by(page, name, bars):
+    """Wait for a model's answer, or its doubts about the picture and then its answer."""
+    page.wait_for_function(
+        """([name, bars]) => {
+          document.querySelector("#answer [data-act=anyway]")?.click();
+          return document.querySelectorAll("#answer .bar").length === bars
+            && document.querySelector("#answer .overline").textContent.endsWith(`· ${name}`);
+        }""",
+        arg=[name, bars],
+    )
+
+
+def test_a_visitor_switches_between_models_of_seven_and_of_two_classes(open_page):
+    page = open_page()
+    drop_single(page, "lesion.jpg", picture_bytes(0))
+    answered_by(page, "mobilenet_v2", 7)
+    page.locator("#answer .marks button").last.click()
+    before = page.inner_text("#answer [data-figure=threshold]")
+    unfold(page)
+    pick(page, "cnn_binary")
+    answered_by(page, "cnn_binary", 2)
+    assert "benign and malignant" in page.inner_text("#page-header")
+    assert page.locator("#answer .marks button").last.get_attribute("aria-pressed") == "true"
+    assert page.inner_text("#answer [data-figure=threshold]") != before  # the point stays, its number is another one
+
+    open_batch(page, [file(f"{i}.jpg", picture_bytes(i)) for i in range(3)])
+    start_batch(page)
+    progress(page, "^Done")
+    assert page.inner_text("#batch-pages").count("Model: cnn_binary.") == 1
+    labels = b"image,dx\n0,mel\n1,nv\n2,vasc\n"
+    page.locator("input[data-testid^='Compare with labels']").set_input_files([file("labels.csv", labels)])
+    page.locator("#batch-own", has_text="Pictures with a label: 3").wait_for()
+    assert "Accuracy" in page.inner_text("#batch-own")
+
+    page.get_by_role("tab", name="Compare").click()
+    page.get_by_label("Compare the page's model with").click()
+    page.get_by_role("option", name=re.compile(r"^(✓ )?mobilenet_v2, ")).click()
+    page.get_by_role("button", name=re.compile("Use the picture from")).click()
+    page.locator(".agreement", has_text="different classes").wait_for()
+    assert page.locator(".comparison-column").count() == 2
+
+    pick(page, "mobilenet_v2")
+    page.get_by_role("tab", name="One picture").click()
+    answered_by(page, "mobilenet_v2", 7)
+    assert page.inner_text("#answer [data-figure=threshold]") == before
+    page.get_by_role("tab", name="Many pictures").click()
+    assert "Model: cnn_binary." in page.inner_text("#batch-pages")  # a run keeps its model
 
 
 def test_a_model_in_a_folder_can_be_chosen_and_everything_follows(open_page, other):

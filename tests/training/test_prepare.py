@@ -91,7 +91,7 @@ def test_a_download_ends_in_a_table_of_what_is_there_and_the_next_command(server
     assert list(collection.table["image"]) == list(PICTURES)
     assert "4 pictures of 3 lesions" in said
     assert [line.split() for line in said.splitlines() if line.startswith("nv")] == [["nv", "2", "0", "0", "2"]]
-    assert f"python -m training.train mobilenet_v2 --data {tmp_path / 'data'}" in said
+    assert f"python -m training.train mobilenet_v2_ham10000 --data {tmp_path / 'data'}" in said
     assert len(list((tmp_path / "cache").glob("*.npy"))) == 1
 
 
