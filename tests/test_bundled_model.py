@@ -19,7 +19,7 @@ from skin_gradio.models import BUNDLED, DEFAULT_MODEL, FILES, ModelError, bundle
 
 ROOT = Path(__file__).parent.parent
 MOST_BYTES = {DEFAULT_MODEL: 10_000_000, "cnn_94": 5_000_000, "cnn_binary": 5_000_000}
-FLOORS = {"cnn_94": (0.55, 0.90), "cnn_binary": (0.74, 0.83)}
+FLOORS = {"cnn_94": (0.55, 0.90), "cnn_binary": (0.75, 0.84)}
 """Least BACC at equal priors and macro AUROC of the small networks from scratch; the others' are in the test."""
 SCRIPT = """
 import sys, numpy as np
