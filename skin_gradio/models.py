@@ -104,7 +104,7 @@ def find_model(name: str = DEFAULT_MODEL) -> ModelFolder:
     for folder in (Path(name), BUNDLED / name):
         if name and _is_folder(folder):
             return read_folder(folder)
-    if re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", name) and not name.startswith((".", "/")):
+    if is_hub_id(name):
         from skin_gradio.hub import read_repository  # its client takes long to import
 
         repository, _, revision = name.partition("@")
@@ -113,6 +113,11 @@ def find_model(name: str = DEFAULT_MODEL) -> ModelFolder:
         f"There is no model {name!r}: it is no folder, no bundled model ({', '.join(bundled_models()) or 'none here'})"
         " and no Hub id of the form user/repository[@revision]."
     )
+
+
+def is_hub_id(name: str) -> bool:
+    """Say whether a name has the form of a Hub id: user/repository or user/repository@revision."""
+    return bool(re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", name)) and not name.startswith((".", "/"))
 
 
 def bundled_models() -> list[str]:

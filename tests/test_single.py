@@ -16,6 +16,7 @@ from skin_gradio.models import ModelFolder, OperatingPoint
 from skin_gradio.ui import markup, single, sureness, threshold, why
 from skin_gradio.ui.dropzone import Upload
 from skin_gradio.ui.page import build_page
+from skin_gradio.ui.words import speaking
 from tests.uploads import picture_bytes, saved, upload_folder
 
 PRIOR = (0.03, 0.05, 0.11, 0.01, 0.11, 0.67, 0.02)
@@ -297,20 +298,20 @@ def test_a_model_of_two_groups_is_spoken_of_as_one(tmp_path):
     answer = replace(
         finding(Classifier(model(tmp_path), CornerEngine())), codes=codes, probabilities=np.array([0.6, 0.4])
     )
-    assert "the probability of malignant lesion, always" in threshold.panel(answer, model_)
+    assert "the probability of a malignant lesion, always" in threshold.panel(answer, model_)
     sure = sureness.panel(answer, model_)
-    assert "Benign lesion or malignant lesion" in sure
+    assert "A benign lesion or a malignant lesion" in sure
     assert "2 of 2 diagnoses" in sure
     assert why.panel(np.zeros((448, 448, 3), np.uint8), answer).count('class="layer"') == 2
     assert words(markup.headline(answer, "a.jpg")).startswith("Most probable diagnosis for a.jpg Benign lesion 60%")
     assert str(markup.UNSURE_OF_TWO) not in markup.headline(answer, "a.jpg")
     close = replace(answer, probabilities=np.array([0.51, 0.49]))
-    assert f"{markup.UNSURE_OF_TWO} Next is malignant lesion with 49%" in markup.headline(close, "a.jpg")
+    assert f"{markup.UNSURE_OF_TWO} Next is a malignant lesion with 49%" in markup.headline(close, "a.jpg")
 
 
 def test_an_answer_says_which_model_gave_it(classifier, folder):
     html, _ = ask(classifier, folder)
-    assert f"· {classifier.model.name}</p>" in html
+    assert f"· {classifier.model.name} ({classifier.model.key})</p>" in html
 
 
 def page_function(page, name):
@@ -323,11 +324,13 @@ def test_an_answer_that_came_too_late_for_the_model_or_the_mix_is_given_again(cl
     upload = saved(upload_folder(tmp_path, monkeypatch), "a.png", picture_bytes(20))
     key = classifier.model.key
     zone = json.dumps([{"path": str(upload.path), "name": "a.png"}])
-    late = single.Question(upload, answered=(key, "collection"))
+    late = single.Question(upload, answered=(key, "collection", "en"))
     assert all(one["__type__"] == "update" and len(one) == 1 for one in catch_up(late, key, "collection", zone))
     html, _, question = catch_up(late, key, "equal", zone)
     assert "If every diagnosis is equally common" in html
-    assert question.answered == (key, "equal")
+    assert question.answered == (key, "equal", "en")
+    with speaking("de"):
+        assert "Wahrscheinlichste Diagnose" in catch_up(question, key, "equal", zone)[0]
 
 
 def test_a_picture_that_the_session_has_forgotten_is_answered_from_the_zone(classifier, tmp_path, monkeypatch):

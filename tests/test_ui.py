@@ -184,6 +184,6 @@ def test_the_page_asks_no_other_host_for_anything():
 def test_a_model_of_two_groups_is_spoken_of_as_one():
     point = OperatingPoint("sensitivity 90%", 0.2, 0.9, 0.7)
     card = markup.score_card(0.5, point, ["Malignant lesion"])
-    assert "the probability of malignant lesion, always" in card
+    assert "the probability of a malignant lesion, always" in card
     seven = markup.score_card(0.5, point, ["Actinic keratosis", "Basal cell carcinoma", "Melanoma"])
     assert "of actinic keratosis, basal cell carcinoma or melanoma together, always" in seven

@@ -37,7 +37,7 @@ from training.members import (
     open_members,
     single_model,
 )
-from training.provenance import is_first, learned_from, recorded_collections
+from training.provenance import has_changed, is_first, learned_from, load_again, recorded_collections
 
 
 class AverageError(UserError):
@@ -61,8 +61,9 @@ class AverageCommand:
     fit_shares: bool = False
     """Choose the weights on the validation pictures instead."""
     on: tuple[str, ...] = ()
-    """Collections whose validation pictures are used, the one that operating points are chosen on first; those that the
-    models learned from when not given. Pictures of your own are named by their path."""
+    """Collections whose validation pictures are used, first the one that the models' prior is from, which operating
+    points are chosen on; those that the models learned from when not given. Pictures of your own are named by their
+    path."""
     data: Path | None = None
     """Folder that holds the named collections' folders; their environment variables, else `data`, when not given."""
     weights: Path = Path("weights")
@@ -169,7 +170,11 @@ def described(
         "input_size": max(model.input_size for model in models),
         "parameters": sum(model.card["parameters"] for model in (models if command.of == "answers" else models[:1])),
         "training": {
-            "experiment": {"name": command.name, "collections": _joined(map(recorded_collections, cards))},
+            "experiment": {
+                "name": command.name,
+                "collections": _joined(map(recorded_collections, cards)),
+                "balance": bool(trained[0]["experiment"].get("balance")),
+            },
             **export.circumstances(),
             "data_fingerprint": examples.fingerprint(sources),
             "fitted_on": [source.title for source in sources],
@@ -203,10 +208,11 @@ def main() -> None:
     shares = chosen_shares(command)
     models = find_members(command.models)
     names = command.on or _joined(recorded_collections(model.card) for model in models)
-    sources = [collection.load(name, command.data) for name in names]
+    sources = load_again(models[0].card, names, command.data)
     if not is_first(models[0].card, sources[0]):
         first = models[0].card["training"]["collections"][0]
-        raise AverageError(f"The prior is that of {first}, so --on has to name it first. Received: {names[0]}")
+        changed = ", whose test part has changed" if has_changed(models[0].card, sources[0]) else ""
+        raise AverageError(f"The prior is that of {first}, so --on has to name it first. Received: {names[0]}{changed}")
     from training import export, refit
 
     parts, part_shares = open_members(models), shares

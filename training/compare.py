@@ -27,6 +27,7 @@ from training.collection import Collection, load
 from training.command import UserError, run_command
 from training.evaluate import Part, choose_part, default_collection, is_primary
 from training.examples import refuse_equal_names
+from training.provenance import load_again
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -277,7 +278,8 @@ def main() -> None:
     command = tyro.cli(CompareCommand)
     contenders = open_contenders(command.models, command.engine)
     home = default_collection(contenders[0].model)
-    sources = [load(name, command.data) for name in command.on or (home,)]
+    names = command.on or (home,)
+    sources = [load(name, command.data) for name in names]
     refuse_equal_names(sources)
     ensemble = None
     if command.ensemble:
@@ -287,8 +289,9 @@ def main() -> None:
             raise CompareError("The average is calibrated on validation pictures and measured on test pictures only.")
         if ENSEMBLE in {one.name for one in contenders}:
             raise CompareError(f"One of the models is called {ENSEMBLE}, as the average of --ensemble is.")
-        mine = [source for source in sources if is_primary(contenders[0].model, source)]
-        known = mine[0] if mine else load(home, command.data)
+        first = contenders[0].model
+        mine = (name for name, source in zip(names, sources, strict=True) if is_primary(first, source))
+        [known] = load_again(first.card, [next(mine, home)], command.data)
         learnt = sheets_of(contenders, known, common_answers(contenders, known, "validation"))
         ensemble = fit_ensemble(list(learnt.values()))
     expenses = {one.name: costs(one) for one in contenders}

@@ -27,7 +27,7 @@ from training.answers import Answers, answers
 from training.collection import Collection, DatasetError
 from training.command import UserError, run_command
 from training.isic2018 import ONE_HOT
-from training.provenance import is_first, recorded_collections
+from training.provenance import has_changed, is_first, recorded_collections
 
 Part = Literal["train", "validation", "test", "all"]
 
@@ -205,7 +205,12 @@ def main() -> None:
         figures = {name: round(figure["value"], 4) for name, figure in result.figures["figures"].items()}
         print(f"{result.source.title}, {result.figures['pictures']} pictures: {json.dumps(figures, indent=1)}")
         partial = set(result.source.table["split"]) != {"test"} and result.figures["split"] == "test"
-        if partial and name not in collection.NAMED and not is_primary(model, result.source):
+        if has_changed(model.card, result.source):
+            print(
+                f"{name} has not the test part that it had when the model was trained (pictures came or went, or it is"
+                " another folder of that name): some of these may have been trained on, and the card stays."
+            )
+        elif partial and name not in collection.NAMED and not is_primary(model, result.source):
             print(f"{name}: only its test part was measured; --part all measures every picture.")
         for row in result.answers.unreadable:
             print(f"left out {row.path}: {row.reason}")

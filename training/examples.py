@@ -135,8 +135,9 @@ def check_parts(collections: Sequence[Collection], codes: tuple[str, ...]) -> No
         learnt = np.bincount(places, minlength=len(codes)) > 0
         if lacking := [codes[place] for place in np.flatnonzero(held_classes(collection, codes) & ~learnt)]:
             raise DatasetError(
-                f"{collection.title} has no training picture of {' and '.join(lacking)}: what there is of it, too few"
-                " lesions to be split, is held out. Add pictures, leave the class out, or give the split."
+                f"{collection.title} has no training picture of {' and '.join(lacking)}: what there is of it is held"
+                " out for validation or test. Add pictures or leave the class out; a CSV's column `split` names the"
+                " parts."
             )
 
 

@@ -22,7 +22,7 @@ import pandas as pd
 
 from skin_gradio import lesions
 from training import ham10000, isic2018, near_duplicates
-from training.collection import NAMED, PARTS, TITLES, Collection, DatasetError, split_by_group
+from training.collection import NAMED, PARTS, TITLES, Collection, DatasetError, split_by_group, variable_of
 
 SPLIT_SEED = "own"
 HELD_OUT = {"test": 0.15, "validation": 0.15}
@@ -83,15 +83,18 @@ def load(path: Path) -> Collection:
     """
     table_path = path if path.is_file() else _table_in(path)
     if table_path is None:
-        name, table = path.resolve().name, _from_folders(path)
+        name = path.resolve().name
+        _refuse_named(name, None)
+        table = _from_folders(path)
     else:
         columns = _columns(table_path)
         if isic2018.is_ground_truth(columns):
             # The archives of ISIC 2018 keep the ground truth in a folder beside the pictures'.
             here = table_path.parent
             return isic2018.load(here if any(here.rglob("*.jpg")) else here.parent, table_path)
-        _refuse_named(table_path)
-        name, table = table_path.resolve().parent.name, _from_table(table_path.resolve())
+        name = table_path.resolve().parent.name
+        _refuse_named(name, table_path)
+        table = _from_table(table_path.absolute())
     held = _classes(table, path)
     grouped = "group" in table
     if not grouped:
@@ -100,14 +103,21 @@ def load(path: Path) -> Collection:
     return Collection(name, name, table, held, grouped)
 
 
-def _refuse_named(table_path: Path) -> None:
-    """Raise DatasetError for the table of a collection that has a split of its own."""
-    folder = table_path.resolve().parent
-    if folder.name in NAMED or table_path.name == ham10000.TABLE:
-        name = folder.name if folder.name in NAMED else "ham10000"
+def title_of(path: Path) -> str:
+    """Return the title that `load` gives the pictures in a folder or of a CSV, which may be gone by now."""
+    table = path if path.suffix.lower() == ".csv" else _table_in(path) if path.is_dir() else None
+    if table and table.is_file() and isic2018.is_ground_truth(_columns(table)):
+        return TITLES["isic2018"]
+    return (table.resolve().parent if table else path.resolve()).name
+
+
+def _refuse_named(name: str, table: Path | None) -> None:
+    """Raise DatasetError where the folder's name, or its table, is that of a collection with a committed split."""
+    if name in NAMED or (table and table.name == ham10000.TABLE):
+        known = name if name in NAMED else "ham10000"
         raise DatasetError(
-            f"{table_path} looks like {TITLES[name]}, whose committed split would be lost here: name it {name}, and its"
-            f" place by --data or {name.upper()}_DIR. (Pictures of your own want another folder name.)"
+            f"{table or name} looks like {TITLES[known]}, whose committed split would be lost here: ask for {known},"
+            f" and name its folder by {variable_of(known)}. Pictures of your own want another folder name."
         )
 
 

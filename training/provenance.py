@@ -1,8 +1,10 @@
 """The part of a model card that says where a model comes from, made from the training record of model.json."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
+from training import collection, examples
 from training.collection import NAMED, Collection
 
 _STARTS = {"imagenet": "ImageNet weights", "random": "random weights"}
@@ -23,6 +25,23 @@ def recorded_collections(card: Mapping[str, Any]) -> tuple[str, ...]:
     """
     experiment = (card.get("training") or {}).get("experiment") or {}
     return tuple(str(name) for name in experiment.get("collections") or ())
+
+
+def load_again(card: Mapping[str, Any], names: Iterable[str], base: Path | None = None) -> list[Collection]:
+    """Return collections as a model was trained on them: balanced where its record says so.
+
+    Raises DatasetError when one is not there or not as it should be, or when two have one name.
+    """
+    found = [collection.load(name, base) for name in names]
+    examples.refuse_equal_names(found)
+    balance = ((card.get("training") or {}).get("experiment") or {}).get("balance")
+    return [examples.balanced(one, tuple(card["classes"])) for one in found] if balance else found
+
+
+def has_changed(card: Mapping[str, Any], source: Collection) -> bool:
+    """Say whether a collection has the name of the first that a model was trained on, and another test part."""
+    titles = (card.get("training") or {}).get("collections") or []
+    return source.title in titles[:1] and not is_first(card, source)
 
 
 def is_first(card: Mapping[str, Any], source: Collection) -> bool:
@@ -58,6 +77,11 @@ def _data(training: dict[str, Any]) -> str:
     )
 
 
+def _fitted_on(training: dict[str, Any]) -> str:
+    titles = training.get("fitted_on") or training["collections"]
+    return "" if titles == training["collections"] else f"- Calibrated on: {' and '.join(titles)}.\n"
+
+
 def _versions(training: dict[str, Any]) -> str:
     return "- Versions: " + ", ".join(f"{name} {value}" for name, value in training["versions"].items()) + "."
 
@@ -73,7 +97,7 @@ def _training_of_average(document: dict[str, Any]) -> str:
         else ""
     )
     return (
-        f"{_data(training)}"
+        f"{_data(training)}{_fitted_on(training)}"
         f"- Members and their shares, {chosen}: {members}. model.json holds the training record of each;"
         f" {training['seconds'] / 60:.0f} minutes together on {training['hardware']}.\n"
         f"- Command: `python -m training.average`. The members' {averaged} are averaged (validation BACC"

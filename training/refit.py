@@ -20,10 +20,10 @@ from skin_gradio import input_gate, lesions
 from skin_gradio.engines import Engine, EngineName, open_engine
 from skin_gradio.models import ModelFolder, find_model, read_folder
 from skin_gradio.views import COUNT, Average, Combination, all_views
-from training import calibrate, collection, examples, export, gate
+from training import calibrate, collection, export, gate
 from training.collection import Collection
 from training.command import UserError, run_command
-from training.provenance import is_first, recorded_collections
+from training.provenance import is_first, load_again, recorded_collections
 
 STALE = ("coverage_at_", "set_size_at_", "class_coverage_at_")
 """How the names of those test figures begin that hold for the prediction sets they were measured with."""
@@ -179,10 +179,7 @@ def main() -> None:
     if "@" in model.revision:
         raise UserError("A model of the Hub stays what its revision says; copy its folder and refit the copy.")
     names = command.on or recorded_collections(model.card) or ("ham10000",)
-    sources = [collection.load(name, command.data) for name in names]
-    if ((model.card.get("training") or {}).get("experiment") or {}).get("balance"):
-        sources = [examples.balanced(source, model.codes) for source in sources]
-    refit_folder(model.path, sources, command.engine)
+    refit_folder(model.path, load_again(model.card, names, command.data), command.engine)
     found = read_folder(model.path).card["gate"]
     print(f"{model.path / 'model.json'} and the card beside it are written.")
     print(_gate_line(found))

@@ -7,14 +7,15 @@ the model's own answers, at equal priors, and the head learns at the pace that i
 """
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from skin_gradio.models import ModelError, ModelFolder, bundled_models, find_model
-from training import collection, provenance
+from skin_gradio.models import ModelError, ModelFolder, bundled_models, find_model, is_hub_id
+from training import collection, own, provenance
 from training.batches import resize_all
 from training.command import UserError
 from training.experiment import complete
@@ -45,19 +46,22 @@ def shipped_model(start: str) -> ModelFolder | None:
 def learned_before(start: str) -> list[str]:
     """Return the titles of the collections that what an experiment's `start` names has learned from.
 
-    Of a run, what it went on from and its teacher count as well, as far as they are still there. Nothing for ImageNet's
-    and random weights.
+    Of a run, what it went on from and its teacher count as well. Nothing for ImageNet's and random weights, and for
+    what is not there any more: a finished run can be exported without what it started from.
     """
-    progress = read_progress(Path(start)) if Path(start).is_dir() else None
-    if progress is None:
+    if not (Path(start).is_dir() or start in bundled_models() or is_hub_id(start)):
+        return []
+    if progress := read_progress(Path(start)):
+        experiment = complete(json.loads(progress.fingerprint)[0])
+        titles = [collection.TITLES.get(name) or own.title_of(Path(name)) for name in experiment["collections"]]
+        before = [one for one in (experiment["start"], experiment["teacher"]) if one]
+        return [*titles, *(title for one in before for title in learned_before(one))]
+    try:
         shipped = shipped_model(start)
-        return provenance.learned_from(shipped.card["training"]) if shipped else []
-    experiment = complete(json.loads(progress.fingerprint)[0])
-    titles = [collection.TITLES.get(name, Path(name).name) for name in experiment["collections"]]
-    before = [
-        one for one in (experiment["start"], experiment["teacher"]) if Path(one).is_dir() or one in bundled_models()
-    ]
-    return [*titles, *(title for one in before if one for title in learned_before(one))]
+    except UserError as error:
+        print(f"The card cannot say what came before: {error}", file=sys.stderr)
+        return []
+    return provenance.learned_from(shipped.card.get("training") or {}) if shipped else []
 
 
 def continue_from(

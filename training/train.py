@@ -181,6 +181,8 @@ def main() -> None:
     collections = examples.load_collections(experiment, run.data)
     codes = examples.classes(experiment, collections)
     teacher = find_teacher(experiment, codes)
+    before = starting.learned_before(experiment.start)
+    before += provenance.learned_from(teacher.card.get("training") or {}) if teacher else []
     side = examples.decoded_side(experiment)
     train, validation = examples.load_examples(collections, codes, run.output / "cache", side)
     check_groups(codes, next(iter(validation.values())))
@@ -205,10 +207,6 @@ def main() -> None:
         )
         return
     titles = [collection.title for collection in collections]
-    before = [
-        *starting.learned_before(experiment.start),
-        *(provenance.learned_from(teacher.card["training"]) if teacher else []),
-    ]
     # Names, not paths: a model folder is published, and where its owner keeps files is nobody's business.
     start = experiment.start if experiment.start in ("imagenet", "random") else Path(experiment.start).name
     shown, taught_by = tuple(one.name for one in collections), Path(experiment.teacher).name

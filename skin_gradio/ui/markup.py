@@ -28,6 +28,7 @@ HIGHER_CAVEAT, LOWER_CAVEAT = Text("markup.higher_caveat"), Text("markup.lower_c
 FOUND = {"test": Text("markup.found.test"), "validation": Text("markup.found.validation")}
 TOGETHER, OR = Text("markup.together"), Text("markup.or")
 MALIGNANT = Text("markup.malignant")
+_INSIDE = {group.name: Text(f"markup.inside.{group.code}") for group in lesions.GROUPS}
 UNSURE_BELOW, UNSURE_OF_TWO_BELOW = 0.5, 0.6
 SPREAD_FROM = 0.05  # the probability from which a bar's range over the views is put into words
 
@@ -53,7 +54,7 @@ def name_of(code: str) -> str:
 
 def in_running_text(name: object) -> str:
     """Return a diagnosis' name as it stands inside a sentence."""
-    return words().inside(told(str(name)))
+    return str(_INSIDE.get(str(name)) or words().inside(told(str(name))))
 
 
 def sentence(finding: Finding) -> str:

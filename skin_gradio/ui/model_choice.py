@@ -62,7 +62,6 @@ def build_model_choice(shelf: Shelf, chosen: gr.Textbox, language: gr.HTML) -> N
         status = gr.HTML(_status(in_use(shelf.first)), elem_id="model-status", apply_default_css=False)
 
     def switch(name: str, key: str) -> Iterator[tuple[Any, ...]]:
-        before = shelf.get(key)
         try:
             for step in switching(shelf, name):
                 if isinstance(step, Classifier):
@@ -70,8 +69,12 @@ def build_model_choice(shelf: Shelf, chosen: gr.Textbox, language: gr.HTML) -> N
                 else:
                     yield gr.skip(), _status(step), gr.skip(), gr.skip()
         except ModelError as error:
+            try:
+                before = shelf.get(key)
+            except gr.Error:  # the session's model is gone as well
+                before = shelf.first
             gr.Warning(escape(NOT_CHANGED.format(reason=told(str(error)), name=shown_name(before.model))), duration=30)
-            yield gr.skip(), *_shown(shelf, before)
+            yield before.model.key, *_shown(shelf, before)
 
     results = [chosen, status, fold, offered]
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -83,6 +86,9 @@ def build_model_choice(shelf: Shelf, chosen: gr.Textbox, language: gr.HTML) -> N
 
 def switching(shelf: Shelf, name: str) -> Iterator[str | Classifier]:
     """Open the model that somebody names; yields what is being done, in words, and last the classifier.
+
+    An offered model that is open is not read again; one that was replaced on disk meanwhile is opened after the next
+    start of the program.
 
     Raises ModelError when the name means no model that may be opened here, or the model cannot be used.
     """

@@ -19,6 +19,7 @@ from skin_gradio.ui import markup, sureness, threshold, why
 from skin_gradio.ui.dropzone import Upload, drop_zone, read_uploads
 from skin_gradio.ui.examples import EXAMPLES
 from skin_gradio.ui.language import spoken
+from skin_gradio.ui.model_choice import shown_name
 from skin_gradio.ui.shelf import Shelf
 from skin_gradio.ui.words import Text, in_each_language, told, words
 
@@ -56,13 +57,13 @@ _EXAMPLES_SCRIPT = """element.addEventListener("click", (event) => {
 class Question:
     """A picture and how it is looked at: in eight views, and even where the model may not be able to judge it.
 
-    `answered` is the key of the model and the mix of cases that the answer on the page is for.
+    `answered` is the key of the model, the mix of cases and the language of the answer on the page.
     """
 
     upload: Upload | None
     careful: bool = False
     anyway: bool = False
-    answered: tuple[str, Prior] | None = None
+    answered: tuple[str, Prior, str] | None = None
 
 
 def answer(classifier: Classifier, question: Question, prior: Prior) -> tuple[str, str]:
@@ -108,7 +109,7 @@ def describe(
         return _doubts(finding, DOUBTED.format(name=name), str(ANYWAY) if buttons else ""), why.picture_alone(square)
     figures = (
         (_doubts(finding, str(DOUBTED_NOTE)) if finding.doubts else "")
-        + markup.headline(finding, name, len(eight.views) if eight else 1, classifier.model.name)
+        + markup.headline(finding, name, len(eight.views) if eight else 1, shown_name(classifier.model))
         + markup.bars(finding, eight.views if eight else None)
         + sureness.panel(finding, classifier.model, eight, buttons)
         + threshold.panel(finding, classifier.model, careful)
@@ -168,7 +169,7 @@ def build_single(
             result = gr.HTML(empty(), js_on_load=ANSWER_SCRIPT, elem_id="answer", apply_default_css=False)
 
     def answered(question: Question, key: str, prior: Prior) -> tuple[str, str, Question]:
-        return *answer(shelf.get(key), question, prior), replace(question, answered=(key, prior))
+        return *answer(shelf.get(key), question, prior), replace(question, answered=(key, prior, words().language))
 
     def classify_upload(value: str, question: Question, key: str, prior: Prior) -> tuple[str, str, Question]:
         # Who looks carefully at one picture does so at the next; what was shown in spite of doubts is another matter.
@@ -193,7 +194,7 @@ def build_single(
 
     def catch_up(question: Question, key: str, prior: Prior, value: str) -> tuple[Any, Any, Any]:
         """Answer again where the model or the mix has changed while the picture was being answered."""
-        if question.upload is None or question.answered == (key, prior):
+        if question.upload is None or question.answered == (key, prior, words().language):
             return gr.skip(), gr.skip(), gr.skip()
         return classify_again(question, key, prior, value)
 

@@ -46,7 +46,8 @@ def answered_by(page, name, bars):
     """Wait for a model's answer, or its doubts about the picture and then its answer."""
     page.wait_for_function(
         """([name, bars]) => {
-          document.querySelector("#answer [data-act=anyway]")?.click();
+          const anyway = document.querySelector("#answer [data-act=anyway]:not([data-pressed])");
+          if (anyway) { anyway.dataset.pressed = "yes"; anyway.click(); }
           return document.querySelectorAll("#answer .bar").length === bars
             && document.querySelector("#answer .overline").textContent.endsWith(`· ${name}`);
         }""",

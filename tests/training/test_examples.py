@@ -90,7 +90,7 @@ def test_classes_that_no_collection_holds_are_not_learnt(loaded):
 
 def test_a_class_that_is_held_out_whole_is_an_error(ham, tmp_path):
     lost = ham.table.assign(split=ham.table["split"].where(ham.table["label"] == "nv", "test"))
-    with pytest.raises(DatasetError, match=r"HAM has no training picture of mel: .* is held out"):
+    with pytest.raises(DatasetError, match=r"HAM has no training picture of mel: .* is held out for"):
         examples.load_examples([replace(ham, table=lost)], ("mel", "nv"), tmp_path)
 
 

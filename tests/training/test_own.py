@@ -53,8 +53,20 @@ def test_a_named_collection_is_not_split_anew_by_its_path(tmp_path, folder, file
     for name in ("a.jpg", "b.jpg"):
         picture(tmp_path / folder / name)
     (tmp_path / folder / file).write_text("image_id,dx\na,mel\nb,nv\n")
-    with pytest.raises(DatasetError, match=r"looks like HAM10000, whose committed split would be lost.* --data"):
+    with pytest.raises(DatasetError, match=r"looks like HAM10000, whose committed split would be lost.* HAM10000_DIR"):
         load(str(tmp_path / folder))
+    picture(tmp_path / "classes" / "isic2017" / "mel" / "a.jpg")
+    with pytest.raises(DatasetError, match="isic2017 looks like ISIC 2017"):
+        load(str(tmp_path / "classes" / "isic2017"))
+
+
+def test_the_title_of_what_was_learned_from_does_not_need_its_pictures(tmp_path):
+    folder = with_table(tmp_path / "mine", "image,label\na,mel\nb,nv\nc,nv\n")
+    for path in (folder, folder / "labels.csv"):
+        assert own.title_of(path) == load(str(path)).title == "mine"
+    assert own.title_of(tmp_path / "gone" / "labels.csv") == own.title_of(tmp_path / "gone") == "gone"
+    (tmp_path / "truth.csv").write_text("image,MEL,NV,BCC,AKIEC,BKL,DF,VASC\n")
+    assert own.title_of(tmp_path / "truth.csv") == "ISIC 2018 Task 3"
 
 
 def test_a_table_that_is_named_relatively_may_have_whole_paths(tmp_path, monkeypatch):

@@ -53,6 +53,24 @@ def test_two_folders_of_one_name_are_told_apart_by_their_test_pictures():
     assert provenance.is_first({"training": {"collections": ["mine"]}}, MINE)
 
 
+def test_a_test_part_that_changed_is_told_from_another_collection():
+    trained = {"training": {"collections": ["mine"], "test_fingerprint": "of other pictures"}}
+    assert provenance.has_changed(trained, MINE)
+    assert not provenance.has_changed(trained, replace(MINE, title="Another"))
+    assert not provenance.has_changed({"training": {"collections": ["mine"]}}, MINE)
+
+
+def test_a_model_of_a_balanced_set_is_fitted_on_a_balanced_set_again(monkeypatch):
+    table = pd.concat([TABLE.assign(split="validation"), TABLE], ignore_index=True)
+    table["image"] = [f"{place}" for place in range(len(table))]
+    monkeypatch.setattr(provenance.collection, "load", lambda name, base: replace(MINE, table=table))
+    trained = {"classes": ["mel", "nv"], "training": {"experiment": {"balance": True}}}
+    [again] = provenance.load_again(trained, ["mine"])
+    assert sorted(again.part("validation")["label"]) == ["mel", "nv"]
+    [whole] = provenance.load_again({"classes": ["mel", "nv"]}, ["mine"])
+    assert len(whole.part("validation")) == 4
+
+
 def test_what_a_model_was_trained_on_is_read_in_order():
     recorded = {"training": {"experiment": {"collections": ["ham10000", "isic2017"]}}}
     assert provenance.recorded_collections(recorded) == ("ham10000", "isic2017")
