@@ -5,7 +5,7 @@
 Hardware and duration: two CPU cores that did other work as well, TensorFlow backend, 22 minutes.
 Score: best at epoch 13 of 14, validation BACC 0.574 over both collections (HAM10000 0.584, ISIC 2017 0.433); test BACC
 0.602 (0.550 to 0.653) on HAM10000, 0.380 (0.332 to 0.429) on ISIC 2017, all at equal priors.
-The table of short runs in training/README.md has an earlier recipe: HAM10000 alone, no teacher, 14,000 pictures.
+A short run before, on HAM10000 alone, without teacher, of 14,000 pictures, reached test BACC 0.379.
 """
 
 from training.experiment import Experiment, Stage
