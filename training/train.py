@@ -8,6 +8,7 @@ but export.
 """
 
 import importlib
+import json
 import os
 import pkgutil
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ import tyro
 from skin_gradio import lesions
 from training import experiments
 from training.command import UserError, run_command
-from training.experiment import Backend, Experiment
+from training.experiment import Backend, Experiment, complete
 
 if TYPE_CHECKING:
     from training.batches import Examples
@@ -44,7 +45,8 @@ class Run:
     """Devices that share every batch, of each process; 0 takes all. More than one want the JAX backend and a batch size
     that their number divides. For several hosts see `training.distribution`."""
     fresh: bool = False
-    """Forget an earlier run of this name instead of going on with it."""
+    """Forget an earlier run of this name instead of going on with it; a model that another experiment made is replaced
+    as well."""
     tensorboard: bool = False
     """Also write event files for TensorBoard to OUTPUT/NAME/tensorboard."""
 
@@ -126,6 +128,22 @@ def export_best(
     )
 
 
+def check_target(experiment: Experiment, folder: Path) -> None:
+    """Raise UserError where the folder that is to be written holds a model that another experiment made."""
+    file = folder / "model.json"
+    if not file.is_file():
+        return
+    made = (json.loads(file.read_text(encoding="utf-8")).get("training") or {}).get("experiment") or {}
+    apart = ("collections", "start", "teacher")  # recorded without their paths
+    asked = {name: value for name, value in experiment.as_dict().items() if name not in apart}
+    same = "stages" in made and asked == {name: value for name, value in complete(made).items() if name not in apart}
+    if not same:
+        raise UserError(
+            f"{folder} holds a model that another experiment made; give this one a --name of its own, another --weights"
+            " folder, or --fresh to replace that model."
+        )
+
+
 def check_groups(codes: Sequence[str], validation: "Examples") -> None:
     """Raise UserError unless there are malignant and benign pictures to choose operating points on."""
     malignant = np.array(lesions.malignant_mask(codes))[validation.labels]
@@ -179,6 +197,8 @@ def main() -> None:
         for file in [*folder.glob("*.weights.h5"), folder / "progress.json"]:
             file.unlink(missing_ok=True)
     collections = examples.load_collections(experiment, run.data)
+    if experiment.split == "group" and not run.fresh:
+        check_target(experiment, run.weights / experiment.name)
     codes = examples.classes(experiment, collections)
     teacher = find_teacher(experiment, codes)
     before = starting.learned_before(experiment.start)

@@ -75,6 +75,17 @@ def test_it_is_measured_and_its_card_says_what_was_found(place, trained):
     assert (place / "report" / "report.html").stat().st_size > 10_000
 
 
+def test_a_model_of_another_experiment_is_not_replaced_unasked(place, trained):
+    before = (place / "weights" / "mine" / "model.onnx").read_bytes()
+    for options in (["--dropout", "0.1"], ["--dropout", "0.1", "--output", place / "elsewhere"]):
+        done = train(place, "mine", *options)
+        assert done.returncode == 2
+        assert "mine holds a model that another experiment made" in done.stderr
+    assert (place / "weights" / "mine" / "model.onnx").read_bytes() == before
+    again = train(place, "mine")
+    assert again.returncode == 0, again.stderr
+
+
 def test_a_student_names_its_teacher_and_asks_it_once(place, trained):
     teacher = place / "weights" / "mine"
     done = train(place, "student", "--teacher", teacher, "--teacher-share", "0.7")

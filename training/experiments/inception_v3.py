@@ -1,7 +1,7 @@
 """InceptionV3 on both collections, all layers from the start: a second opinion beside the default.
 
     python -m training.train inception_v3 --weights runs/weights
-    python -m training.average mobilenet_v2 runs/weights/inception_v3 --name ensemble --weights runs/weights
+    python -m training.average mobilenet_v2 runs/weights/inception_v3 --name both --weights runs/weights
 
 The run's best weights are kept in `training/checkpoints`: with `--output training/checkpoints` the first command only
 exports them.
