@@ -121,10 +121,17 @@ def is_hub_id(name: str) -> bool:
 
 
 def bundled_models() -> list[str]:
-    """Return the names of the models that come with the project: the default first, then by name."""
+    """Return the names of the models that come with the project: the default first, then from large to small."""
     found = (card.parent.name for card in BUNDLED.glob("*/model.json"))
     whole = (name for name in found if not name.startswith("."))  # an export in the making, or the one it replaces
-    return sorted(whole, key=lambda name: (name != DEFAULT_MODEL, name))
+    return sorted(whole, key=lambda name: (name != DEFAULT_MODEL, -_size(BUNDLED / name / "model.onnx"), name))
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:  # being replaced just now, or lost
+        return 0
 
 
 def find_bundled(name: str) -> ModelFolder:

@@ -161,6 +161,16 @@ def test_the_page_offers_its_first_model_and_the_bundled_ones_once_each(shelf):
     assert first.offered.count("mobilenet_v2") == 1
 
 
+def test_the_default_is_offered_first_and_then_the_larger_models(tmp_path, monkeypatch):
+    for name, size in {"a": 10, "b": 30, "mobilenet_v2": 20, "c": 0}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.json").write_text("{}")
+        if size:
+            (tmp_path / name / "model.onnx").write_bytes(bytes(size))
+    monkeypatch.setattr(models, "BUNDLED", tmp_path)
+    assert models.bundled_models() == ["mobilenet_v2", "b", "a", "c"]
+
+
 def replace_model(classifier, model):
     return Classifier(model, MeanColourEngine())
 
