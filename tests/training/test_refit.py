@@ -129,7 +129,7 @@ def test_the_command_rewrites_model_json_and_card_and_no_graph(source, tmp_path,
     before = {name: sha256(folder / name) for name in ("model.keras", "model.onnx")}
     old = json.loads((folder / "model.json").read_text())
     few = replace(source, table=source.table.groupby("split").head(gate.MIN_PICTURES))
-    monkeypatch.setattr(refit.collection, "load", lambda name, base: few)
+    monkeypatch.setattr(refit.collection, "load", lambda name, base: replace(few, name=name))
     monkeypatch.setattr(gate, "MAX_TRIED", 4)
     monkeypatch.setattr("sys.argv", ["refit", str(folder)])
     refit.main()
