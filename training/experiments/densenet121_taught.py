@@ -6,8 +6,8 @@ After all of `mobilenet_v2_distilled`:
     python -m training.average mobilenet_v2 runs/weights/densenet121_taught --name mobilenet_v2_densenet121 \
         --shares 0.65 0.35 --half-precision
 
-The teacher is the student's. Pictures are trained at 128 and 160 pixels, as two CPU cores want it, and asked at 192. The
-second command makes `weights/mobilenet_v2_densenet121`.
+The teacher is the student's. Pictures are trained at 128 and 160 pixels, as two CPU cores want it, and asked at 192.
+The second command makes `weights/mobilenet_v2_densenet121`.
 Hardware and duration: two CPU cores that did other work as well, TensorFlow backend, 83 minutes.
 Score: best at epoch 10 of 10, still rising, validation BACC 0.737 over both collections at 160 px (HAM10000 0.738, ISIC
 2017 0.626). By itself it was not measured on a test part; the average's figures are in its card.
