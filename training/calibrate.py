@@ -112,6 +112,15 @@ def fit_views(
     return calibration, float(-np.log(np.maximum(right, 1e-300)).mean())
 
 
+def require_both(malignant: np.ndarray) -> None:
+    """Raise UserError unless there are malignant and benign pictures, bool (n,), to choose operating points on."""
+    if malignant.all() or not malignant.any():
+        found = "malignant" if len(malignant) and malignant.all() else "benign"
+        raise UserError(
+            f"The first collection's {len(malignant)} validation pictures are all {found}; both are needed."
+        )
+
+
 def operating_points(malignant: np.ndarray, score: np.ndarray) -> list[dict[str, float | str]]:
     """Return thresholds on the malignancy score that reach each of SENSITIVITIES, with what else they give.
 
@@ -121,11 +130,7 @@ def operating_points(malignant: np.ndarray, score: np.ndarray) -> list[dict[str,
 
     Raises UserError unless there are malignant and benign pictures.
     """
-    if malignant.all() or not malignant.any():
-        found = "malignant" if len(malignant) and malignant.all() else "benign"
-        raise UserError(
-            f"The first collection's {len(malignant)} validation pictures are all {found}; operating points take both."
-        )
+    require_both(malignant)
     points: list[dict[str, float | str]] = []
     for wanted in SENSITIVITIES:
         # Rounded down, so that the picture which set the threshold stays above it.

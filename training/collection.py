@@ -204,6 +204,5 @@ def held_classes(collection: Collection, codes: tuple[str, ...]) -> np.ndarray:
 
 
 def _place(label: str, codes: tuple[str, ...]) -> int:
-    if label not in codes and set(codes) == set(lesions.TASKS["malignancy"]) and label in lesions.BY_CODE:
-        label = "malignant" if lesions.BY_CODE[label].malignant else "benign"
-    return codes.index(label) if label in codes else -1
+    answer = lesions.as_answer(label, codes) if label in lesions.BY_CODE else None
+    return codes.index(answer) if answer else -1

@@ -25,9 +25,9 @@ from training.answers import Answers, answers
 from training.card import replace_marked
 from training.collection import Collection, load
 from training.command import UserError, run_command
-from training.evaluate import Part, choose_part, default_collection, is_primary
+from training.evaluate import Part, choose_part, default_collection
 from training.examples import refuse_equal_names
-from training.provenance import load_again
+from training.provenance import is_first, load_again
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -290,7 +290,7 @@ def main() -> None:
         if ENSEMBLE in {one.name for one in contenders}:
             raise CompareError(f"One of the models is called {ENSEMBLE}, as the average of --ensemble is.")
         first = contenders[0].model
-        mine = (name for name, source in zip(names, sources, strict=True) if is_primary(first, source))
+        mine = (name for name, source in zip(names, sources, strict=True) if is_first(first.card, source))
         [known] = load_again(first.card, [next(mine, home)], command.data)
         learnt = sheets_of(contenders, known, common_answers(contenders, known, "validation"))
         ensemble = fit_ensemble(list(learnt.values()))

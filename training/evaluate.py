@@ -131,17 +131,14 @@ def default_collection(model: ModelFolder) -> str:
     return (*recorded_collections(model.card), "ham10000")[0]
 
 
-def is_primary(model: ModelFolder, source: Collection) -> bool:
-    """Say whether a collection is the first that the model learned from: its figures are the model's own."""
-    return is_first(model.card, source)
-
-
 def belongs_into_card(model: ModelFolder, name: str, source: Collection) -> bool:
     """Say whether figures on a collection, called `name` by the user, go into model.json and the card.
 
     Those on pictures of the user's own do only where the model learned from these.
     """
-    return name in collection.NAMED or (default_collection(model) not in collection.NAMED and is_primary(model, source))
+    return name in collection.NAMED or (
+        default_collection(model) not in collection.NAMED and is_first(model.card, source)
+    )
 
 
 def with_figures(model: ModelFolder, results: list[Measured]) -> dict[str, Any]:
@@ -152,9 +149,9 @@ def with_figures(model: ModelFolder, results: list[Measured]) -> dict[str, Any]:
     document = dict(model.card)
     for result in results:
         if result.views:
-            if is_primary(model, result.source):
+            if is_first(model.card, result.source):
                 document["metrics_with_views"] = card.headline_figures(result.figures)
-        elif is_primary(model, result.source):
+        elif is_first(model.card, result.source):
             document["metrics"] = result.figures
         else:
             document["elsewhere"] = {**document.get("elsewhere", {}), result.source.name: result.figures}
@@ -210,7 +207,7 @@ def main() -> None:
                 f"{name} has not the test part that it had when the model was trained (pictures came or went, or it is"
                 " another folder of that name): some of these may have been trained on, and the card stays."
             )
-        elif partial and name not in collection.NAMED and not is_primary(model, result.source):
+        elif partial and name not in collection.NAMED and not is_first(model.card, result.source):
             print(f"{name}: only its test part was measured; --part all measures every picture.")
         for row in result.answers.unreadable:
             print(f"left out {row.path}: {row.reason}")

@@ -144,16 +144,6 @@ def check_target(experiment: Experiment, folder: Path) -> None:
         )
 
 
-def check_groups(codes: Sequence[str], validation: "Examples") -> None:
-    """Raise UserError unless there are malignant and benign pictures to choose operating points on."""
-    malignant = np.array(lesions.malignant_mask(codes))[validation.labels]
-    if malignant.all() or not malignant.any():
-        found = "malignant" if len(malignant) and malignant.all() else "benign"
-        raise UserError(
-            f"The first collection's {len(malignant)} validation pictures are all {found}; both are needed."
-        )
-
-
 def untouched_score(
     experiment: Experiment, classes: int, tested: "Sequence[Examples]", weights: Path
 ) -> tuple[float, int]:
@@ -185,7 +175,7 @@ def main() -> None:
     except ValueError as error:  # fields that do not go together
         raise UserError(str(error)) from error
     os.environ.setdefault("KERAS_BACKEND", command.run.backend)
-    from training import distribution, examples, provenance, refit, starting
+    from training import calibrate, distribution, examples, provenance, refit, starting
     from training.fit import fit
     from training.teacher import find_teacher, marked, with_answers
 
@@ -205,7 +195,7 @@ def main() -> None:
     before += provenance.learned_from(teacher.card.get("training") or {}) if teacher else []
     side = examples.decoded_side(experiment)
     train, validation = examples.load_examples(collections, codes, run.output / "cache", side)
-    check_groups(codes, next(iter(validation.values())))
+    calibrate.require_both(np.array(lesions.malignant_mask(codes))[next(iter(validation.values())).labels])
     if teacher:
         train = with_answers(train, teacher, experiment.teacher_views, run.output / "cache")
     fingerprint = examples.fingerprint(collections)
